@@ -1,0 +1,1 @@
+"""HTTP: FastAPI routes over kdstore. Loads no torch."""

@@ -1,0 +1,1 @@
+"""Typed Python client of the HTTP API, and the `potstill` command line."""

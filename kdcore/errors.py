@@ -1,0 +1,149 @@
+"""Every error kdcore raises on purpose: facts with fields, and a message that says what to do.
+
+KdcoreError
+├── InvalidInput                 the person can mend it: fault "user"
+│   ├── SpecInvalid              a job, model or network description with wrong fields
+│   ├── CheckpointRejected       a foreign weights file that is not accepted
+│   ├── DatasetRejected          a foreign dataset that is not accepted
+│   └── IncompatibleInputs       each part is fine, together they do not fit
+├── TrainingStopped              training ended before its last step
+│   ├── Diverged                 the loss is no longer finite: fault "user"
+│   ├── OutOfMemory              the device's memory ran out: fault "user"
+│   ├── TimeLimitReached         `limits.max_seconds` is used up: fault "user"
+│   └── Interrupted              asked to stop; a checkpoint was written
+├── CheckpointDamaged            one of our own training checkpoints does not match its digest
+└── ExportFailed                 an exported file does not compute what the network computes
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+Fault = Literal["user", "system"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one place of an input.
+
+    `pointer` is a JSON pointer (RFC 6901) into the document that was sent, "" for the whole.
+    `code` is stable and snake_case; `message` says what is wrong and what to do.
+    """
+
+    pointer: str
+    code: str
+    message: str
+
+
+class KdcoreError(Exception):
+    """Base of every error in this tree; `code` is stable and safe to show."""
+
+    code: str = "kdcore_error"
+    fault: ClassVar[Fault] = "system"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidInput(KdcoreError):
+    """Something a person sent cannot be used as it is."""
+
+    code = "invalid_input"
+    fault = "user"
+
+
+class SpecInvalid(InvalidInput):
+    """A description (job, network, model) has wrong fields; `problems` names each."""
+
+    code = "validation_failed"
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(f"{p.pointer or '/'}: {p.message}" for p in self.problems))
+
+
+class CheckpointRejected(InvalidInput):
+    """A weights file is refused; `tensor` names the tensor where there is one."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        tensor: str | None = None,
+        expected: str | None = None,
+        found: str | None = None,
+    ) -> None:
+        self.code = code
+        self.tensor = tensor
+        self.expected = expected
+        self.found = found
+        super().__init__(message)
+
+
+class DatasetRejected(InvalidInput):
+    """A dataset file is refused; `entries` names the first offending entries (at most 20)."""
+
+    def __init__(self, code: str, message: str, *, entries: Sequence[str] = ()) -> None:
+        self.code = code
+        self.entries = tuple(entries)[:20]
+        super().__init__(message)
+
+
+class IncompatibleInputs(InvalidInput):
+    """Spec, dataset and teachers do not fit one another; `pointer` says which field to change."""
+
+    def __init__(self, code: str, message: str, *, pointer: str = "") -> None:
+        self.code = code
+        self.pointer = pointer
+        super().__init__(message)
+
+
+class TrainingStopped(KdcoreError):
+    """Training ended before its last step; `step` counts optimizer steps of the current run."""
+
+    code = "training_stopped"
+
+    def __init__(self, message: str, *, step: int) -> None:
+        self.step = step
+        super().__init__(message)
+
+
+class Diverged(TrainingStopped):
+    """The loss became NaN or infinite."""
+
+    code = "diverged"
+    fault = "user"
+
+
+class OutOfMemory(TrainingStopped):
+    """The device has too little memory for this batch size and these networks."""
+
+    code = "out_of_memory"
+    fault = "user"
+
+
+class TimeLimitReached(TrainingStopped):
+    """The job has trained for `limits.max_seconds` without finishing."""
+
+    code = "time_limit_reached"
+    fault = "user"
+
+
+class Interrupted(TrainingStopped):
+    """Asked to stop; the state up to `step` is in a checkpoint."""
+
+    code = "interrupted"
+
+
+class CheckpointDamaged(KdcoreError):
+    """A training checkpoint's bytes do not match the digest recorded for them."""
+
+    code = "checkpoint_damaged"
+
+
+class ExportFailed(KdcoreError):
+    """An exported file was run and disagreed with the network it came from."""
+
+    code = "export_failed"

@@ -1,0 +1,96 @@
+"""The evaluation report, as api.md promises it: what each network scores, weighs and costs.
+
+Torch-free. Accuracies, agreement and errors are shares or counts over a split; cross-entropy and
+KL are means in nats; latency is in milliseconds.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Run = Literal["teacher", "student", "control", "network"]
+
+
+class _ReportModel(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitScores(_ReportModel):
+    """What one network scores on one split."""
+
+    num_examples: int
+    num_errors: int
+    accuracy: float = Field(description="Share of examples whose largest logit is the label's.")
+    accuracy_top5: float | None = Field(description="null with five classes or fewer.")
+    per_class_accuracy: tuple[float | None, ...] = Field(
+        description="In label order; null for a class with no example."
+    )
+    confusion_matrix: tuple[tuple[int, ...], ...] = Field(
+        description="Row: true label. Column: predicted label."
+    )
+    cross_entropy: float = Field(description="Mean over examples, nats.")
+    expected_calibration_error: float = Field(
+        description="15 equal-width bins of the largest probability (Guo et al. 2017)."
+    )
+    agreement: float | None = Field(
+        default=None, description="Share of examples with the teacher's own prediction."
+    )
+    kl_to_teacher: float | None = Field(
+        default=None, description="Mean KL(teacher || this network) at T=1, nats."
+    )
+
+
+class Latency(_ReportModel):
+    """Time of one forward pass of one batch."""
+
+    batch_size: int
+    median_ms: float
+    p95_ms: float
+    device: str
+    num_threads: int
+
+
+class NetworkReport(_ReportModel):
+    """One column of the report."""
+
+    splits: dict[str, SplitScores]
+    parameters: int
+    megaflops: float = Field(
+        description="Of one image; 2 per multiply-add in convolutions and linear layers."
+    )
+    size_bytes: int = Field(description="Of the weights as safetensors.")
+    latency: tuple[Latency, ...] = ()
+
+
+class Difference(_ReportModel):
+    """Student minus control on one split: what the teacher was worth."""
+
+    num_errors: int
+    accuracy: float
+    cross_entropy: float
+    expected_calibration_error: float
+
+
+class Environment(_ReportModel):
+    """Where and with what a job ran."""
+
+    device: str
+    device_name: str
+    num_threads: int
+    precision: str
+    seed: int
+    versions: dict[str, str]
+    revision: str | None = Field(description="Git revision of Potstill, if known.")
+
+
+class Report(_ReportModel):
+    """The whole evaluation of a finished job."""
+
+    kind: Literal["train", "distill"]
+    columns: dict[Run, NetworkReport]
+    difference: dict[str, Difference] | None = Field(
+        default=None, description="Per split, student minus control; null without a control."
+    )
+    evaluated_weights: Literal["last_epoch"] = "last_epoch"
+    class_names: tuple[str, ...]
+    environment: Environment

@@ -1,0 +1,124 @@
+"""A job: the one definition that api, worker, client and library share."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, model_validator
+
+from kdcore.spec.architectures import Architecture
+from kdcore.spec.base import Names, SpecModel, problem
+from kdcore.spec.methods import LogitKd, MethodSpec
+from kdcore.spec.training import TrainingSpec
+from kdcore.spec.transfer import TransferSpec
+
+ExportFormat = Literal["safetensors", "onnx", "torch_export"]
+Tag = Annotated[str, Field(max_length=256)]
+
+
+class TeacherReference(SpecModel):
+    """A model that teaches."""
+
+    model: str = Field(min_length=1, max_length=128, description="Id of a model that is ready.")
+    weight: float = Field(1.0, gt=0.0, le=1e6, description="Its share among several teachers.")
+
+
+class Calibration(SpecModel):
+    """Shifting class biases after training; `none` leaves them."""
+
+    rule: Literal["none"] = "none"
+
+
+class EvaluationSpec(SpecModel):
+    """What is measured at the end, and how often while training."""
+
+    splits: Names = Field(("test",), description="Splits of the dataset to report on.")
+    latency: bool = Field(True, description="Time the networks at batch sizes 1 and 64.")
+    every_epochs: int = Field(
+        1, ge=1, le=100_000, description="Epochs between accuracy readings for the live curve."
+    )
+
+    @model_validator(mode="after")
+    def _check_splits(self) -> Self:
+        if not self.splits or not set(self.splits) <= {"train", "test"}:
+            raise problem(
+                "unknown_split", 'splits names at least one of "train" and "test".', field="splits"
+            )
+        return self
+
+
+class Limits(SpecModel):
+    """When a job is given up."""
+
+    max_seconds: int = Field(
+        86_400, ge=1, le=30 * 86_400, description="Seconds of training, all attempts together."
+    )
+    max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the job has failed.")
+
+
+class _JobFields(SpecModel):
+    name: str = Field("", max_length=200, description="For people; need not be unique.")
+    dataset: str = Field(
+        min_length=1, max_length=128, description="Id of a dataset, or a built-in's name."
+    )
+    transfer: TransferSpec = TransferSpec()
+    training: TrainingSpec = TrainingSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    exports: Annotated[tuple[ExportFormat, ...], Field(strict=False)] = (
+        "safetensors",
+        "onnx",
+        "torch_export",
+    )
+    limits: Limits = Limits()
+    tags: dict[Annotated[str, Field(min_length=1, max_length=64)], Tag] = Field(
+        default_factory=dict, max_length=32
+    )
+
+
+class TrainJob(_JobFields):
+    """Train one network on labels alone: a future teacher, or any network."""
+
+    kind: Literal["train"] = "train"
+    network: Architecture = Field(description="The network to train.")
+
+    @model_validator(mode="after")
+    def _check_transfer(self) -> Self:
+        if self.transfer.unlabeled:
+            raise problem(
+                "unlabeled_needs_teacher",
+                "Training without a teacher learns from labels; set transfer.unlabeled to false.",
+                field="transfer/unlabeled",
+            )
+        return self
+
+
+class DistillJob(_JobFields):
+    """Train a student under a teacher and, with `control`, the same student without one."""
+
+    kind: Literal["distill"] = "distill"
+    teachers: Annotated[tuple[TeacherReference, ...], Field(strict=False)] = Field(
+        min_length=1, max_length=1, description="The teacher, as a list of one."
+    )
+    student: Architecture = Field(description="The network that learns from the teacher.")
+    method: MethodSpec = LogitKd()
+    control: bool = Field(
+        True, description="Also train the student without teacher: same weights, order, budget."
+    )
+    calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _check_unlabeled(self) -> Self:
+        if self.transfer.unlabeled and self.method.ce_weight > 0:
+            raise problem(
+                "unlabeled_needs_no_labels",
+                "transfer.unlabeled uses no label; set method.ce_weight to 0.",
+                field="method/ce_weight",
+            )
+        if self.transfer.unlabeled and self.control:
+            raise problem(
+                "control_needs_labels",
+                "The control learns from labels; set control to false, or unlabeled to false.",
+                field="control",
+            )
+        return self
+
+
+JobSpec = Annotated[TrainJob | DistillJob, Discriminator("kind")]

@@ -1,0 +1,50 @@
+"""The parameters of each distillation method. Formulas are in `kdcore/methods/<name>.py`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Discriminator, Field, model_validator
+
+from kdcore.spec.base import SpecModel, problem
+
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+
+
+def _require_some_weight(ce_weight: float, kd_weight: float) -> None:
+    if ce_weight == 0 and kd_weight == 0:
+        raise problem(
+            "no_loss_left",
+            "ce_weight and kd_weight are both 0, so there is nothing to learn; raise one.",
+            field="kd_weight",
+        )
+
+
+class LogitKd(SpecModel):
+    """Hinton, Vinyals, Dean 2015 (arXiv:1503.02531): soft targets at a temperature."""
+
+    name: Literal["logit_kd"] = "logit_kd"
+    temperature: float = Field(
+        4.0, gt=0.0, le=1000.0, description="T of softmax(z/T), for teacher and student alike."
+    )
+    ce_weight: Weight = Field(0.1, description="Weight of the cross-entropy with the labels.")
+    kd_weight: Weight = Field(0.9, description="Weight of T^2 * KL(teacher || student).")
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        _require_some_weight(self.ce_weight, self.kd_weight)
+        return self
+
+
+class LogitMatching(SpecModel):
+    """Ba and Caruana 2014 (arXiv:1312.6184): squared distance between logits."""
+
+    name: Literal["logit_matching"] = "logit_matching"
+    ce_weight: Weight = Field(0.0, description="Weight of the cross-entropy with the labels.")
+    kd_weight: Weight = Field(1.0, description="Weight of 1/2 * ||z_s - z_t||^2.")
+
+    @model_validator(mode="after")
+    def _check_weights(self) -> Self:
+        _require_some_weight(self.ce_weight, self.kd_weight)
+        return self
+
+
+MethodSpec = Annotated[LogitKd | LogitMatching, Discriminator("name")]

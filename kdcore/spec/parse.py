@@ -1,0 +1,123 @@
+"""From JSON to a spec, with every mistake placed by a JSON pointer and told in plain words."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from kdcore.errors import Problem, SpecInvalid
+from kdcore.spec.jobs import DistillJob, JobSpec, TrainJob
+from kdcore.spec.networks import ImageInput, NetworkDescription
+
+SpecT = TypeVar("SpecT")
+
+_JOB: TypeAdapter[TrainJob | DistillJob] = TypeAdapter(JobSpec)
+
+# pydantic's error types that have a plainer name of ours; the rest keep pydantic's, which is
+# stable and snake_case.
+_CODES = {
+    "missing": "field_missing",
+    "union_tag_not_found": "field_missing",
+    "union_tag_invalid": "unknown_choice",
+    "literal_error": "unknown_choice",
+    "greater_than": "out_of_range",
+    "greater_than_equal": "out_of_range",
+    "less_than": "out_of_range",
+    "less_than_equal": "out_of_range",
+    "finite_number": "out_of_range",
+}
+
+
+def parse_job(data: str | bytes | Mapping[str, Any]) -> TrainJob | DistillJob:
+    """Read a job from JSON text or an already parsed object.
+
+    Raises:
+        SpecInvalid: with one `Problem` for each mistake.
+    """
+    return _parse(_JOB, data)
+
+
+def parse_network(data: str | bytes | Mapping[str, Any]) -> NetworkDescription:
+    """Read a `student.json` (or any network description). Raises SpecInvalid."""
+    return _parse(TypeAdapter(NetworkDescription), data)
+
+
+def parse_image_input(data: str | bytes | Mapping[str, Any]) -> ImageInput:
+    """Read an image input description. Raises SpecInvalid."""
+    return _parse(TypeAdapter(ImageInput), data)
+
+
+def _parse(adapter: TypeAdapter[SpecT], data: str | bytes | Mapping[str, Any]) -> SpecT:
+    text = data if isinstance(data, str | bytes) else json.dumps(data)
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        raise SpecInvalid(problems_from(error, _load(text))) from None
+
+
+def _load(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
+
+
+def problems_from(error: ValidationError, document: Any) -> list[Problem]:
+    """Translate pydantic's errors about `document` into problems with JSON pointers."""
+    problems = [_problem(dict(item), document) for item in error.errors(include_url=False)]
+    deepest = [p.pointer for p in problems if p.code != "too_short"]
+    # A list with one bad element is also reported as too short; the element says it better.
+    return [
+        p
+        for p in problems
+        if p.code != "too_short" or not any(d.startswith(f"{p.pointer}/") for d in deepest)
+    ]
+
+
+def _problem(item: dict[str, Any], document: Any) -> Problem:
+    context: dict[str, Any] = item.get("ctx", {})
+    path = _path_in_document(item["loc"], document, missing=item["type"] == "missing")
+    path += [part for part in str(context.get("field", "")).split("/") if part]
+    if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        path.append(str(context["discriminator"]).strip("'"))
+    elif item["type"] == "unknown_architecture" and path[-1:] != ["architecture"]:
+        path.append("architecture")
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+    return Problem(pointer, _CODES.get(item["type"], item["type"]), _message(item, context))
+
+
+def _path_in_document(loc: tuple[Any, ...], document: Any, *, missing: bool) -> list[str]:
+    """Drop the union tags that pydantic puts into `loc`: they are in no document."""
+    path: list[str] = []
+    here = document
+    for index, part in enumerate(loc):
+        is_last = index == len(loc) - 1
+        if isinstance(here, dict) and part in here:
+            here = here[part]
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        elif not (missing and is_last):
+            continue
+        path.append(str(part))
+    return path
+
+
+def _message(item: dict[str, Any], context: dict[str, Any]) -> str:
+    match item["type"]:
+        case "missing":
+            return "This field is required."
+        case "union_tag_not_found":
+            return f"This field is required; it says which of these is meant: {_choices(context)}."
+        case "union_tag_invalid":
+            return f"{context['tag']!r} is not known here. Choose one of {_choices(context)}."
+        case "json_invalid":
+            return "The body is not valid JSON."
+        case "too_short" | "too_long":
+            return f"{str(item['msg']).replace('Tuple', 'This list').rstrip('.')}."
+        case _:
+            return f"{str(item['msg']).rstrip('.')}."
+
+
+def _choices(context: dict[str, Any]) -> str:
+    return str(context.get("expected_tags", "the documented kinds")).replace("'", "")
