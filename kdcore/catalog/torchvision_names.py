@@ -1,7 +1,7 @@
 """The classifiers of torchvision 0.28 by name, listed here so that no torch is needed to check."""
 
 TORCHVISION_CLASSIFIERS: frozenset[str] = frozenset(
-    [
+    {
         "alexnet",
         "convnext_base",
         "convnext_large",
@@ -82,5 +82,5 @@ TORCHVISION_CLASSIFIERS: frozenset[str] = frozenset(
         "vit_l_32",
         "wide_resnet101_2",
         "wide_resnet50_2",
-    ]
+    }
 )
