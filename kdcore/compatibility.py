@@ -1,0 +1,107 @@
+"""Whether spec, dataset and teachers fit one another: facts only, so api and library ask alike."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kdcore.errors import IncompatibleInputs
+from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+
+_SHOWN_NAMES = 20
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What of a dataset decides whether a job fits it."""
+
+    shape_CHW: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    train_counts: tuple[int, ...]
+    """Examples of each class in the train split, by label."""
+    splits: tuple[str, ...]
+
+
+def check_job_fits(
+    job: TrainJob | DistillJob,
+    dataset: DatasetFacts,
+    teachers: Sequence[NetworkDescription],
+) -> None:
+    """Check everything about a job that needs no tensor.
+
+    Raises:
+        IncompatibleInputs: naming the field to change and both sides of the disagreement.
+    """
+    _check_transfer(job, dataset)
+    _check_splits(job, dataset)
+    for index, teacher in enumerate(teachers):
+        check_teacher_fits(teacher, dataset, pointer=f"/teachers/{index}/model")
+
+
+def check_teacher_fits(
+    teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str
+) -> None:
+    """Check that a teacher takes the dataset's images and answers in its classes.
+
+    Raises:
+        IncompatibleInputs: with both shapes, both counts or both class lists.
+    """
+    if teacher.input.shape_CHW != dataset.shape_CHW:
+        raise IncompatibleInputs(
+            "teacher_input_mismatch",
+            f"The teacher takes images of {_shape(teacher.input.shape_CHW)} and the dataset has "
+            f"{_shape(dataset.shape_CHW)} (channels x height x width). Upload a dataset of the "
+            "teacher's size, or a teacher for the dataset's.",
+            pointer=pointer,
+        )
+    num_classes = len(dataset.class_names)
+    if teacher.num_classes != num_classes:
+        raise IncompatibleInputs(
+            "teacher_classes_mismatch",
+            f"The teacher has {teacher.num_classes} outputs and the dataset has {num_classes} "
+            f"classes (labels 0 to {num_classes - 1}). They must be the same classes, in the "
+            "same order.",
+            pointer=pointer,
+        )
+    if teacher.class_names and teacher.class_names != dataset.class_names:
+        raise IncompatibleInputs(
+            "teacher_class_names_mismatch",
+            f"The teacher's classes are [{_names(teacher.class_names)}] and the dataset's are "
+            f"[{_names(dataset.class_names)}]; label i must mean the same in both.",
+            pointer=pointer,
+        )
+
+
+def _check_transfer(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
+    num_classes = len(dataset.class_names)
+    excluded = set(job.transfer.exclude_classes)
+    unknown = sorted(label for label in excluded if not 0 <= label < num_classes)
+    if unknown:
+        raise IncompatibleInputs(
+            "unknown_class",
+            f"Label {unknown[0]} is not in the dataset; its labels are 0 to {num_classes - 1}.",
+            pointer="/transfer/exclude_classes",
+        )
+    if num_classes - len(excluded) < 1:
+        raise IncompatibleInputs(
+            "nothing_to_train_on",
+            "Every class is excluded; leave at least one.",
+            pointer="/transfer/exclude_classes",
+        )
+
+
+def _check_splits(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
+    for split in job.evaluation.splits:
+        if split not in dataset.splits:
+            raise IncompatibleInputs(
+                "unknown_split",
+                f"The dataset has no split {split!r}; it has {', '.join(dataset.splits)}.",
+                pointer="/evaluation/splits",
+            )
+
+
+def _shape(shape_CHW: tuple[int, int, int]) -> str:
+    return "x".join(map(str, shape_CHW))
+
+
+def _names(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown}, … {len(names)} in all"

@@ -1,0 +1,15 @@
+"""Training: the loop of one run, the runs of a job, checkpoints and resume."""
+
+from kdcore.trainer.checkpoints import CheckpointFolder, JobState, job_digest, read_checkpoint
+from kdcore.trainer.job import JobControls, JobTrainer
+from kdcore.trainer.loop import RunPlan
+
+__all__ = [
+    "CheckpointFolder",
+    "JobControls",
+    "JobState",
+    "JobTrainer",
+    "RunPlan",
+    "job_digest",
+    "read_checkpoint",
+]

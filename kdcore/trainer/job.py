@@ -1,0 +1,185 @@
+"""All runs of a job, one after the other, saved and resumed as one state."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+
+from kdcore.devices import Compute
+from kdcore.errors import IncompatibleInputs
+from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
+from kdcore.report import Run
+from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
+from kdcore.trainer.history import History
+from kdcore.trainer.loop import RunPlan, TrainingLoop, Watch
+from kdcore.trainer.optimizers import optimizer_tensors, restore_optimizer
+from kdcore.trainer.recorder import Recorder
+
+# The log travels in every checkpoint, so it is bounded.
+_KEPT_LOG_LINES = 2000
+
+
+@dataclass(frozen=True)
+class JobControls:
+    """How a job is steered and watched from outside."""
+
+    report: Reporter
+    should_stop: Callable[[], bool]
+    max_seconds: float
+    checkpoint_every_seconds: float
+
+
+@dataclass
+class JobTrainer:
+    """Trains the runs of a job in order; what is finished or half done comes from `resumed`."""
+
+    runs: Sequence[Run]
+    make_plan: Callable[[Run, int], RunPlan]
+    evaluate: Callable[[RunPlan], dict[str, float]]
+    digest: str
+    compute: Compute
+    folder: CheckpointFolder
+    controls: JobControls
+    resumed: JobState | None = None
+    finished: dict[Run, Tensors] = field(default_factory=dict)
+    log: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Take over a resumed state, or begin with an empty one."""
+        state = self.resumed
+        if state is not None and state.header.job_digest != self.digest:
+            raise IncompatibleInputs(
+                "checkpoint_of_another_job",
+                "The folder holds the checkpoint of a job with another spec, dataset or teacher. "
+                "Use an empty folder.",
+            )
+        self.recorder = Recorder(state.history if state else History(), self.controls.report)
+        self._started = time.monotonic()
+        self._trained_before = state.header.trained_seconds if state else 0.0
+        self._last_save = time.monotonic()
+        self._saved_total_steps = state.header.total_steps if state else 0
+        if state is not None:
+            self.finished = dict(state.finished)
+            self.log = list(state.header.log)
+            self.controls.report(Resumed(run=state.header.run, step=state.header.step))
+            self.say(f"resumed {state.header.run} at step {state.header.step}")
+
+    @property
+    def trained_seconds(self) -> float:
+        """Seconds spent on this job so far, earlier attempts included."""
+        return self._trained_before + time.monotonic() - self._started
+
+    def say(self, message: str) -> None:
+        """Add a line to the training log."""
+        self.log = [*self.log, message][-_KEPT_LOG_LINES:]
+        self.controls.report(LogLine(message=message))
+
+    def train(self) -> dict[Run, Tensors]:
+        """Train what is not finished yet; give the weights of every run by name.
+
+        Raises:
+            Interrupted, TimeLimitReached: after a checkpoint.
+            Diverged: when a loss is not finite.
+        """
+        for index, run in enumerate(self.runs):
+            if run not in self.finished:
+                stage = "control" if run == "control" else "training"
+                self.controls.report(StageStarted(stage=stage))
+                self._train_run(run, index)
+        return self.finished
+
+    def _train_run(self, run: Run, index: int) -> None:
+        plan = self.make_plan(run, index)
+        loop = TrainingLoop(plan, compute=self.compute, recorder=self.recorder)
+        if self.resumed is not None and self.resumed.header.run == run:
+            _restore(loop, self.resumed)
+        self.say(
+            f"{run}: {plan.num_steps} steps of {plan.training.batch_size} images on "
+            f"{self.compute.device} in {self.compute.precision}"
+        )
+        watch = Watch(
+            report=self.controls.report,
+            should_stop=self.controls.should_stop,
+            save=self._save_running,
+            is_checkpoint_due=self._is_checkpoint_due,
+            time_left_seconds=lambda: self.controls.max_seconds - self.trained_seconds,
+        )
+        loop.train(watch, lambda: self._evaluate(loop))
+        # Clones: the next run's network must not share memory with a finished one.
+        weights = loop.network.state_dict()
+        self.finished[run] = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self._save(loop, is_finished=True)
+
+    def _evaluate(self, loop: TrainingLoop) -> dict[str, float]:
+        metrics = self.evaluate(loop.plan)
+        epoch = loop.step // loop.plan.view.steps_per_epoch
+        loss = self.recorder.newest(loop.plan.run, "loss")
+        readings = {**({} if loss is None else {"loss": loss}), **metrics}
+        text = ", ".join(f"{name} {value:.4f}" for name, value in readings.items())
+        self.say(f"{loop.plan.run}: epoch {epoch}/{loop.plan.training.num_epochs}: {text}")
+        return metrics
+
+    def _is_checkpoint_due(self) -> bool:
+        return time.monotonic() - self._last_save >= self.controls.checkpoint_every_seconds
+
+    def _save_running(self, loop: TrainingLoop) -> None:
+        self._save(loop, is_finished=False)
+
+    def _save(self, loop: TrainingLoop, *, is_finished: bool) -> None:
+        plan = loop.plan
+        total_steps = plan.run_index * plan.num_steps + loop.step
+        if total_steps == self._saved_total_steps:
+            return
+        sums, count = ({}, 0) if is_finished else loop.window.state()
+        header = CheckpointHeader(
+            job_digest=self.digest,
+            run=plan.run,
+            stage_index=0,
+            step=loop.step,
+            total_steps=total_steps,
+            num_threads=self.compute.num_threads,
+            trained_seconds=self.trained_seconds,
+            window_count=count,
+            history_order=list(self.recorder.history.tensors()),
+            finished_runs=list(self.finished),
+            log=self.log,
+        )
+        state = JobState(
+            header=header,
+            network={} if is_finished else dict(loop.network.state_dict()),
+            optimizer={} if is_finished else optimizer_tensors(loop.optimizer),
+            window=sums,
+            finished=self.finished,
+            history=self.recorder.history,
+        )
+        self._write(state)
+
+    def _write(self, state: JobState) -> None:
+        saved = self.folder.save(state)
+        self._last_save = time.monotonic()
+        self._saved_total_steps = state.header.total_steps
+        self.controls.report(
+            CheckpointSaved(
+                path=str(saved.path),
+                sha256=saved.sha256,
+                size_bytes=saved.size_bytes,
+                run=state.header.run,
+                step=state.header.step,
+                total_steps=state.header.total_steps,
+            )
+        )
+
+
+def _restore(loop: TrainingLoop, state: JobState) -> None:
+    """Put a loop where its checkpoint left it."""
+    loop.network.load_state_dict(state.network, strict=True)
+    if state.optimizer:
+        restore_optimizer(loop.optimizer, state.optimizer)
+    loop.window.restore(state.window, state.header.window_count)
+    loop.step = state.header.step
+
+
+def weights_to_cpu(weights: Tensors) -> Tensors:
+    """Contiguous CPU copies of a run's weights, as exports want them."""
+    return {name: tensor.to("cpu", torch.preserve_format).contiguous() for name, tensor in weights.items()}
