@@ -1,0 +1,102 @@
+"""The database: engines for SQLite and PostgreSQL, transactions, and the clock that leases use."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session, sessionmaker
+
+from kdstore.tables import Base
+
+SessionFactory = sessionmaker[Session]
+
+_BUSY_SECONDS = 30.0
+_READ_ONLY = {"potstill_read_only": True}
+
+
+def make_engine(url: str, *, pool_size: int = 10) -> Engine:
+    """Make an engine for `sqlite:///<file>` or `postgresql+psycopg://…`.
+
+    SQLite runs in WAL with foreign keys; the folder of its file is made. Connections are checked
+    before use, so that a restarted server costs one reconnect and no error.
+    """
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        Path(parsed.database or "").parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            parsed, connect_args={"timeout": _BUSY_SECONDS}, pool_size=pool_size, max_overflow=50
+        )
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=20)
+
+
+def make_session_factory(engine: Engine) -> SessionFactory:
+    """Make the factory that `transaction` and `reading` take. Rows stay usable after commit."""
+    return sessionmaker(engine, expire_on_commit=False)
+
+
+@contextmanager
+def transaction(session_factory: SessionFactory) -> Iterator[Session]:
+    """Run one writing transaction: committed at the end, rolled back on an error.
+
+    On SQLite it takes the one write lock at its beginning (waiting for its turn), so it cannot
+    fail halfway because another writer was faster. Keep it short.
+    """
+    with session_factory.begin() as session:
+        yield session
+
+
+@contextmanager
+def reading(session_factory: SessionFactory) -> Iterator[Session]:
+    """Run one reading transaction; a write in it is an error on PostgreSQL and on SQLite.
+
+    Readers do not wait for writers, nor make them wait.
+    """
+    with session_factory() as session:
+        session.connection(execution_options=_READ_ONLY)
+        yield session
+        session.rollback()
+
+
+def now(session: Session) -> datetime:
+    """Read the database's clock, aware and in UTC: leases compare with nothing else.
+
+    SQLite has no server; its clock is this machine's, where its file and all its users are.
+    """
+    if _is_sqlite(session):
+        return datetime.now(UTC)
+    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    return moment.astimezone(UTC)
+
+
+def insert_for(session: Session, table: type[Base]) -> Any:
+    """Make an INSERT that knows ON CONFLICT, in the session's dialect.
+
+    The two dialects' classes share their methods but no type, hence Any.
+    """
+    return sqlite.insert(table) if _is_sqlite(session) else postgresql.insert(table)
+
+
+def _is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    # The driver must not begin transactions on its own: `_begin_sqlite` does, in the right mode.
+    connection.isolation_level = None
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    read_only = connection.get_execution_options().get("potstill_read_only", False)
+    connection.exec_driver_sql(f"PRAGMA query_only = {int(read_only)}")
+    connection.exec_driver_sql("BEGIN DEFERRED" if read_only else "BEGIN IMMEDIATE")

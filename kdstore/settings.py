@@ -1,0 +1,101 @@
+"""The one place where the environment is read: every setting of api and worker."""
+
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 1024 * 1024
+GIBIBYTE = 1024 * MEBIBYTE
+
+
+class Settings(BaseSettings):
+    """Settings, each from `POTSTILL_<NAME>` or its default; URLs never show in repr or logs.
+
+    A URL left empty means the embedded default under `data_dir`: SQLite, a broker of plain
+    files, a folder of objects. Read a URL with the property of the same purpose
+    (`database`, `broker`, `objects`), which fills in that default.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="POTSTILL_", env_file=None, frozen=True, extra="ignore"
+    )
+
+    environment: Literal["production", "development", "test"] = Field(
+        "production", description="What this installation is for; shown by health checks."
+    )
+    data_dir: Path = Field(
+        Path("potstill-data"), description="Where the embedded defaults keep everything."
+    )
+    database_url: SecretStr = Field(
+        SecretStr(""), description="SQLAlchemy URL: postgresql+psycopg://… or sqlite:///…"
+    )
+    broker_url: SecretStr = Field(
+        SecretStr(""), description="Celery broker: redis://…, amqp://…, or filesystem://<folder>"
+    )
+    objects_url: SecretStr = Field(
+        SecretStr(""), description="Object storage: file://<folder>, s3://<bucket>/<prefix>, …"
+    )
+    host: str = Field("127.0.0.1", description="Address that the API listens on.")
+    port: int = Field(8000, ge=0, le=65_535, description="Port of the API; 0 takes a free one.")
+    public_url: str = Field(
+        "", description="How clients reach the API; http://<host>:<port> if empty."
+    )
+    device: str = Field("auto", description="Where training runs: auto, cpu, cuda, cuda:1.")
+    training_threads: int = Field(
+        0, ge=0, description="CPU threads of a training process; 0 lets the worker decide."
+    )
+    lease_seconds: PositiveFloat = Field(
+        30.0, description="How long a worker may be silent before its job is given to another."
+    )
+    heartbeat_seconds: PositiveFloat = Field(5.0, description="Between two heartbeats.")
+    sweep_seconds: PositiveFloat = Field(5.0, description="Between two sweeps for lost work.")
+    republish_seconds: PositiveFloat = Field(
+        60.0, description="How long a queued job waits before its message is sent again."
+    )
+    checkpoint_every_seconds: PositiveFloat = Field(
+        20.0, description="Between two checkpoints while training."
+    )
+    stop_grace_seconds: PositiveFloat = Field(
+        20.0, description="From the request to stop until a training process is killed."
+    )
+    part_size_bytes: PositiveInt = Field(8 * MEBIBYTE, description="Of each part of an upload.")
+    max_upload_bytes: PositiveInt = Field(16 * GIBIBYTE, description="Largest upload taken.")
+    upload_expiry_seconds: PositiveInt = Field(
+        24 * 3600, description="How long an unfinished upload is kept."
+    )
+    idempotency_seconds: PositiveInt = Field(
+        24 * 3600, description="How long the answer to an Idempotency-Key is kept."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _check_heartbeat(self) -> Self:
+        if self.heartbeat_seconds * 2 > self.lease_seconds:
+            raise ValueError(
+                "POTSTILL_LEASE_SECONDS must be at least twice POTSTILL_HEARTBEAT_SECONDS, or one "
+                "late heartbeat loses the job."
+            )
+        return self
+
+    @property
+    def database(self) -> str:
+        """The database's URL with its password: never log it."""
+        path = self.data_dir.absolute() / "potstill.sqlite3"
+        return self.database_url.get_secret_value() or f"sqlite:///{path}"
+
+    @property
+    def broker(self) -> str:
+        """The broker's URL with its password: never log it."""
+        return self.broker_url.get_secret_value() or f"filesystem://{self.data_dir.absolute()}/queue"
+
+    @property
+    def objects(self) -> str:
+        """The URL of object storage with its credentials: never log it."""
+        return self.objects_url.get_secret_value() or f"file://{self.data_dir.absolute()}/objects"
+
+    @property
+    def address(self) -> str:
+        """The URL that clients use, without a slash at the end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")

@@ -1,0 +1,52 @@
+"""Jobs: the truth about what is to be trained and how far it is."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from kdstore.tables.base import Base, JsonObject
+
+
+class Job(Base):
+    """One job. Only `kdstore.jobs` writes `status`; attempts write fenced by `attempt_number`.
+
+    `attempt_number` counts every claim and never goes back; `failures` counts the attempts that
+    were lost or failed by the system's fault since creation or the last retry, and is what
+    `max_attempts` limits.
+    """
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        Index("ix_jobs_workspace_id_created_at_id", "workspace_id", "created_at", "id"),
+        Index("ix_jobs_status_lease_expires_at", "status", "lease_expires_at"),
+        Index("ix_jobs_status_priority_queued_at", "status", "priority", "queued_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(200))
+    status: Mapped[str] = mapped_column(String(16))  # kdstore.jobs.JobStatus
+    stage: Mapped[str | None] = mapped_column(String(16))  # kdcore.progress.Stage
+    spec: Mapped[JsonObject]  # the resolved spec: every default filled in
+    tags: Mapped[dict[str, str]] = mapped_column(JSON)
+    priority: Mapped[int] = mapped_column(default=0)  # higher first
+    progress: Mapped[JsonObject | None]  # kdcore.progress.Progress, the newest
+    result: Mapped[JsonObject | None]
+    error_code: Mapped[str | None] = mapped_column(String(64))
+    error_message: Mapped[str | None] = mapped_column(Text)
+    error_fault: Mapped[str | None] = mapped_column(String(8))  # kdcore.errors.Fault
+    attempt_number: Mapped[int] = mapped_column(default=0)
+    max_attempts: Mapped[int]
+    failures: Mapped[int] = mapped_column(default=0)
+    lease_expires_at: Mapped[datetime | None]
+    trained_seconds: Mapped[float] = mapped_column(default=0.0)  # over all attempts
+    event_count: Mapped[int] = mapped_column(default=0)
+    log_count: Mapped[int] = mapped_column(default=0)
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    published_at: Mapped[datetime]  # when its message was last sent, as far as we know
+    started_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    updated_at: Mapped[datetime]
