@@ -1,0 +1,15 @@
+"""Networks by description: built, normalised, counted, and their layers listed."""
+
+from kdcore.models.build import build_network
+from kdcore.models.classifier import Classifier
+from kdcore.models.cost import count_flops, count_parameters
+from kdcore.models.layers import LayerShape, tappable_layers
+
+__all__ = [
+    "Classifier",
+    "LayerShape",
+    "build_network",
+    "count_flops",
+    "count_parameters",
+    "tappable_layers",
+]

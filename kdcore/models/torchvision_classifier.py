@@ -1,0 +1,107 @@
+"""The `torchvision/<name>` family: torchvision's classifiers as torchvision builds them."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from kdcore.errors import IncompatibleInputs
+from kdcore.models.dry_run import dry_run
+from kdcore.models.torchvision_import import import_torchvision_models
+from kdcore.spec.architectures import TorchvisionClassifier
+from kdcore.spec.networks import ImageInput
+
+_SIZES_TO_SUGGEST = (32, 48, 64, 80, 96, 128, 160, 192, 224, 299)
+
+
+def torchvision_classifier(
+    architecture: TorchvisionClassifier, *, image: ImageInput, num_classes: int
+) -> nn.Module:
+    """Build the classifier without pretrained weights, on the current default device.
+
+    The auxiliary classifiers of googlenet and inception_v3 are left out, so the only output is
+    logits. A vit or maxvit is built for the size of `image`; all others take any size that
+    survives their pooling.
+
+    Raises:
+        IncompatibleInputs: the images have other than 3 channels, or a size that does not fit.
+    """
+    if image.channels != 3:
+        raise IncompatibleInputs(
+            "channels_do_not_fit",
+            f"{architecture.architecture} takes images of 3 channels and these have "
+            f"{image.channels}. Use RGB images, or one of the architectures mlp, cnn, "
+            "resnet_cifar or wrn, which take any number of channels.",
+            pointer="/architecture",
+        )
+    name = architecture.torchvision_name
+    misfit = _misfit(name, image)
+    if misfit is not None:
+        raise IncompatibleInputs(
+            "image_size_does_not_fit",
+            f"{architecture.architecture} does not take images of {image.height}x{image.width} "
+            f"pixels: {misfit}. {_advice(name, image)}",
+            pointer="/architecture",
+        )
+    return _construct(name, image, num_classes=num_classes)
+
+
+def _construct(name: str, image: ImageInput, *, num_classes: int) -> nn.Module:
+    options: dict[str, Any] = {"num_classes": num_classes}  # torchvision's own keywords
+    if name in ("googlenet", "inception_v3"):
+        options |= {"aux_logits": False, "init_weights": True}
+    elif name.startswith("vit_"):
+        options["image_size"] = image.height
+    elif name == "maxvit_t":
+        options["input_size"] = (image.height, image.width)
+    models = import_torchvision_models()
+    with _WidthsOnCpu() if name.startswith("regnet_") else nullcontext():
+        network = models.get_model(name, weights=None, **options)
+    if not isinstance(network, nn.Module):  # torchvision carries no types
+        raise TypeError(f"torchvision built a {type(network).__name__} for {name}.")
+    return network
+
+
+class _WidthsOnCpu(TorchFunctionMode):
+    """Lets regnet, which reads its block widths back from a tensor, be built on meta."""
+
+    # Any: torch gives the function and its arguments as they come.
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func is torch.arange or (func is torch.tensor and isinstance(args[0], list)):
+            kwargs["device"] = "cpu"
+        return func(*args, **kwargs)
+
+
+def _misfit(name: str, image: ImageInput) -> str | None:
+    """Say why images of this size do not fit, or None; takes no memory for weights."""
+    if name.startswith("vit_") and image.height != image.width:
+        return "they must be square"
+    try:
+        with torch.device("meta"):
+            network = _construct(name, image, num_classes=2)
+        dry_run(network, image)
+    except NotImplementedError:  # a RuntimeError that is not about the images
+        raise
+    except (RuntimeError, ValueError, AssertionError) as error:
+        return _first_line(error)
+    return None
+
+
+def _first_line(error: Exception) -> str:
+    line = str(error).partition("\n")[0]
+    if isinstance(error, ValueError):  # maxvit goes on with advice for its own developers
+        line = line.partition(". ")[0]
+    return line.rstrip(".!")
+
+
+def _advice(name: str, image: ImageInput) -> str:
+    for side in _SIZES_TO_SUGGEST:
+        square = image.model_copy(update={"height": side, "width": side})
+        if _misfit(name, square) is None:
+            return f"Images of {side}x{side} pixels would fit; or choose another architecture."
+    return "Choose another architecture."
