@@ -11,8 +11,11 @@ KdcoreError
 │   ├── OutOfMemory              the device's memory ran out: fault "user"
 │   ├── TimeLimitReached         `limits.max_seconds` is used up: fault "user"
 │   └── Interrupted              asked to stop; a checkpoint was written
+├── LogitsNotFinite              a network answers NaN or infinity: fault "user"
 ├── CheckpointDamaged            one of our own training checkpoints does not match its digest
-└── ExportFailed                 an exported file does not compute what the network computes
+├── ExportFailed                 an exported file does not compute what the network computes
+├── PackageMissing               something was asked for that an optional package does
+└── ArtifactsDamaged             a folder of artifacts is not what its manifest says
 """
 
 from collections.abc import Sequence
@@ -137,6 +140,25 @@ class Interrupted(TrainingStopped):
     code = "interrupted"
 
 
+class LogitsNotFinite(KdcoreError):
+    """A network gives NaN or infinite outputs, so nothing can be measured.
+
+    `whose` is "network" or "teacher"; `num_examples` is how many inputs gave such an output.
+    """
+
+    code = "logits_not_finite"
+    fault = "user"
+
+    def __init__(self, whose: str, *, num_examples: int) -> None:
+        self.whose = whose
+        self.num_examples = num_examples
+        super().__init__(
+            f"The {whose} gives NaN or infinite outputs for {num_examples} of the images. "
+            "If it was trained here, lower training.optimizer.learning_rate or set "
+            "training.gradient_clip_norm; if it was uploaded, check its weights."
+        )
+
+
 class CheckpointDamaged(KdcoreError):
     """A training checkpoint's bytes do not match the digest recorded for them."""
 
@@ -147,3 +169,28 @@ class ExportFailed(KdcoreError):
     """An exported file was run and disagreed with the network it came from."""
 
     code = "export_failed"
+
+
+class PackageMissing(KdcoreError):
+    """An optional package is not installed; `extra` of potstill brings it."""
+
+    code = "package_missing"
+
+    def __init__(self, wanted: str, *, packages: Sequence[str], extra: str) -> None:
+        self.packages = tuple(packages)
+        self.extra = extra
+        super().__init__(
+            f"{wanted} needs {', '.join(packages)}, not installed here: "
+            f"pip install 'potstill[{extra}]'."
+        )
+
+
+class ArtifactsDamaged(KdcoreError):
+    """Files of a finished job are missing or are not the bytes that its manifest names."""
+
+    code = "artifacts_damaged"
+
+    def __init__(self, message: str, *, missing: Sequence[str], changed: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        self.changed = tuple(changed)
+        super().__init__(message)
