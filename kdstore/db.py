@@ -16,7 +16,7 @@ from kdstore.tables import Base
 SessionFactory = sessionmaker[Session]
 
 _BUSY_SECONDS = 30.0
-_READ_ONLY = {"potstill_read_only": True}
+_READ_ONLY = {"potstill_read_only": True, "postgresql_readonly": True}
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
@@ -62,7 +62,6 @@ def reading(session_factory: SessionFactory) -> Iterator[Session]:
     with session_factory() as session:
         session.connection(execution_options=_READ_ONLY)
         yield session
-        session.rollback()
 
 
 def now(session: Session) -> datetime:
@@ -92,7 +91,8 @@ def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     # The driver must not begin transactions on its own: `_begin_sqlite` does, in the right mode.
     connection.isolation_level = None
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = NORMAL")
+    # An answer that says "created" must still be true after a power cut.
+    connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
 
 

@@ -22,7 +22,7 @@ KdstoreError
 │   ├── PartSizeMismatch         a part has more or fewer bytes than it must have
 │   └── DigestMismatch           the bytes that arrived are not those that were announced
 ├── AttemptLost                  an attempt that no longer owns its job tried to write
-├── ValidationLost               a validation that no longer owns its model or dataset tried to write
+├── ValidationLost               the same, for the validation of a model or dataset
 ├── StorageError                 object storage did not do what it was asked
 │   ├── ObjectNotFound
 │   └── StorageUnavailable       it may work later

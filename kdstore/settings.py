@@ -88,7 +88,9 @@ class Settings(BaseSettings):
     @property
     def broker(self) -> str:
         """The broker's URL with its password: never log it."""
-        return self.broker_url.get_secret_value() or f"filesystem://{self.data_dir.absolute()}/queue"
+        return (
+            self.broker_url.get_secret_value() or f"filesystem://{self.data_dir.absolute()}/queue"
+        )
 
     @property
     def objects(self) -> str:

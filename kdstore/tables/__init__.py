@@ -1,9 +1,9 @@
 """All tables, one a file; `Base.metadata` describes the whole database."""
 
-from kdstore.tables.api_keys import ApiKey
+from kdstore.tables.api_keys import ApiKey, Role
 from kdstore.tables.artifacts import Artifact
-from kdstore.tables.attempts import Attempt
-from kdstore.tables.base import Base, JsonObject, UtcDateTime
+from kdstore.tables.attempts import Attempt, ExitCause
+from kdstore.tables.base import Base, JsonObject, UtcDateTime, ValidationStatus
 from kdstore.tables.checkpoints import Checkpoint
 from kdstore.tables.datasets import Dataset
 from kdstore.tables.events import Event
@@ -14,7 +14,7 @@ from kdstore.tables.metric_points import MetricPoint
 from kdstore.tables.models import Model
 from kdstore.tables.reports import JobReport
 from kdstore.tables.upload_parts import UploadPart
-from kdstore.tables.uploads import Upload
+from kdstore.tables.uploads import Upload, UploadPurpose, UploadStatus
 from kdstore.tables.workers import Worker
 from kdstore.tables.workspaces import Workspace
 
@@ -26,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "Dataset",
     "Event",
+    "ExitCause",
     "IdempotencyKey",
     "Job",
     "JobReport",
@@ -33,9 +34,13 @@ __all__ = [
     "LogLine",
     "MetricPoint",
     "Model",
+    "Role",
     "Upload",
     "UploadPart",
+    "UploadPurpose",
+    "UploadStatus",
     "UtcDateTime",
+    "ValidationStatus",
     "Worker",
     "Workspace",
 ]

@@ -1,11 +1,27 @@
 """Attempts: each claim of a job by a worker."""
 
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kdstore.tables.base import Base
+
+ExitCause = Literal[
+    "finished",
+    "cancelled",
+    "paused",
+    "handed_back",
+    "user_error",
+    "diverged",
+    "out_of_memory",
+    "timed_out",
+    "disk_full",
+    "killed",
+    "lost",
+    "system_error",
+]
 
 
 class Attempt(Base):
@@ -19,6 +35,6 @@ class Attempt(Base):
     device: Mapped[str] = mapped_column(String(64))
     started_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
-    exit_cause: Mapped[str | None] = mapped_column(String(32))  # kdstore.jobs.ExitCause
+    exit_cause: Mapped[ExitCause | None] = mapped_column(String(32))
     resumed_from_step: Mapped[int | None]  # total steps of all runs that were not repeated
     trained_seconds: Mapped[float] = mapped_column(default=0.0)

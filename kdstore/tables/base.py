@@ -1,7 +1,7 @@
 """The base of all tables: naming of constraints, UTC timestamps, portable JSON."""
 
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from sqlalchemy import JSON, DateTime, Dialect, MetaData
 from sqlalchemy.orm import DeclarativeBase
@@ -9,6 +9,9 @@ from sqlalchemy.types import TypeDecorator
 
 # A JSON document. Its meaning is a pydantic model of kdcore or api; here it is only kept.
 JsonObject = dict[str, Any]
+
+# Of models and datasets: what was uploaded is looked at, then taken or refused for good.
+ValidationStatus = Literal["validating", "ready", "rejected"]
 
 
 class UtcDateTime(TypeDecorator[datetime]):

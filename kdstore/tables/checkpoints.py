@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
+from kdcore.report import Run
 from kdstore.tables.base import Base
 
 
@@ -16,7 +17,7 @@ class Checkpoint(Base):
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id"), primary_key=True)
     total_steps: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     attempt_number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    run: Mapped[str] = mapped_column(String(16))  # kdcore.report.Run
+    run: Mapped[Run] = mapped_column(String(16))
     step: Mapped[int]
     object_key: Mapped[str] = mapped_column(String(512))
     sha256: Mapped[str] = mapped_column(String(64))

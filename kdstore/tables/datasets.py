@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kdstore.tables.base import Base, JsonObject
+from kdstore.tables.base import Base, JsonObject, ValidationStatus
 
 
 class Dataset(Base):
@@ -26,7 +26,7 @@ class Dataset(Base):
     workspace_id: Mapped[str | None] = mapped_column(ForeignKey("workspaces.id"))
     builtin: Mapped[bool] = mapped_column(default=False)
     name: Mapped[str] = mapped_column(String(200))
-    status: Mapped[str] = mapped_column(String(16))  # kdstore.validation.ValidationStatus
+    status: Mapped[ValidationStatus] = mapped_column(String(16))
     problem: Mapped[JsonObject | None]
     source_upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id"), index=True)
     format: Mapped[str] = mapped_column(String(32))

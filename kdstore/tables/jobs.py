@@ -5,7 +5,10 @@ from datetime import datetime
 from sqlalchemy import JSON, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from kdcore.errors import Fault
+from kdcore.progress import Stage
 from kdstore.tables.base import Base, JsonObject
+from kdstore.transitions import JobStatus
 
 
 class Job(Base):
@@ -27,8 +30,8 @@ class Job(Base):
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
     kind: Mapped[str] = mapped_column(String(16))
     name: Mapped[str] = mapped_column(String(200))
-    status: Mapped[str] = mapped_column(String(16))  # kdstore.jobs.JobStatus
-    stage: Mapped[str | None] = mapped_column(String(16))  # kdcore.progress.Stage
+    status: Mapped[JobStatus] = mapped_column(String(16))
+    stage: Mapped[Stage | None] = mapped_column(String(16))
     spec: Mapped[JsonObject]  # the resolved spec: every default filled in
     tags: Mapped[dict[str, str]] = mapped_column(JSON)
     priority: Mapped[int] = mapped_column(default=0)  # higher first
@@ -36,12 +39,11 @@ class Job(Base):
     result: Mapped[JsonObject | None]
     error_code: Mapped[str | None] = mapped_column(String(64))
     error_message: Mapped[str | None] = mapped_column(Text)
-    error_fault: Mapped[str | None] = mapped_column(String(8))  # kdcore.errors.Fault
+    error_fault: Mapped[Fault | None] = mapped_column(String(8))
     attempt_number: Mapped[int] = mapped_column(default=0)
     max_attempts: Mapped[int]
     failures: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
-    trained_seconds: Mapped[float] = mapped_column(default=0.0)  # over all attempts
     event_count: Mapped[int] = mapped_column(default=0)
     log_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]

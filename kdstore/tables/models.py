@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from kdstore.tables.base import Base, JsonObject
+from kdstore.tables.base import Base, JsonObject, ValidationStatus
 
 
 class Model(Base):
@@ -24,7 +24,7 @@ class Model(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"))
     name: Mapped[str] = mapped_column(String(200))
-    status: Mapped[str] = mapped_column(String(16))  # kdstore.validation.ValidationStatus
+    status: Mapped[ValidationStatus] = mapped_column(String(16))
     problem: Mapped[JsonObject | None]
     source_upload_id: Mapped[str | None] = mapped_column(ForeignKey("uploads.id"), index=True)
     source_job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id"), index=True)

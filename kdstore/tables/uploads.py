@@ -1,11 +1,15 @@
 """Uploads: files of strangers on their way in."""
 
 from datetime import datetime
+from typing import Literal
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kdstore.tables.base import Base
+
+UploadPurpose = Literal["checkpoint", "dataset"]
+UploadStatus = Literal["pending", "stored", "abandoned", "expired"]
 
 
 class Upload(Base):
@@ -20,12 +24,12 @@ class Upload(Base):
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     workspace_id: Mapped[str] = mapped_column(ForeignKey("workspaces.id"), index=True)
-    purpose: Mapped[str] = mapped_column(String(16))  # kdstore.uploads.Purpose
+    purpose: Mapped[UploadPurpose] = mapped_column(String(16))
     filename: Mapped[str] = mapped_column(String(255))  # for people; never a path here
     size_bytes: Mapped[int] = mapped_column(BigInteger)
     part_size_bytes: Mapped[int]
     sha256: Mapped[str | None] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16))  # kdstore.uploads.UploadStatus
+    status: Mapped[UploadStatus] = mapped_column(String(16))
     object_key: Mapped[str | None] = mapped_column(String(512))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]

@@ -1,0 +1,60 @@
+"""The life cycle of jobs: every transition, and every write of an attempt, fenced.
+
+Functions take a Session inside a transaction of the caller, and never commit.
+"""
+
+from kdstore.fence import Fence
+from kdstore.jobs.attempts import (
+    Claim,
+    NewCheckpoint,
+    checkpoint_key,
+    checkpointed,
+    claim,
+    forget_checkpoints,
+    heartbeat,
+    resumed,
+    set_progress,
+    set_stage,
+)
+from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, release
+from kdstore.jobs.queries import attempts_of, get, get_report, page
+from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
+from kdstore.jobs.status import JobError
+from kdstore.jobs.sweep import SweptJobs, sweep
+from kdstore.tables import ExitCause
+from kdstore.transitions import OWNED, TERMINAL, JobStatus
+
+__all__ = [
+    "OWNED",
+    "TERMINAL",
+    "Claim",
+    "ExitCause",
+    "Fence",
+    "JobError",
+    "JobStatus",
+    "NewCheckpoint",
+    "SweptJobs",
+    "attempts_of",
+    "checkpoint_key",
+    "checkpointed",
+    "claim",
+    "confirm_cancel",
+    "confirm_pause",
+    "create",
+    "fail",
+    "finish",
+    "forget_checkpoints",
+    "get",
+    "get_report",
+    "heartbeat",
+    "page",
+    "release",
+    "request_cancel",
+    "request_pause",
+    "resume",
+    "resumed",
+    "retry",
+    "set_progress",
+    "set_stage",
+    "sweep",
+]
