@@ -3,10 +3,9 @@
 B batch, C classes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 
 import torch
 
@@ -29,7 +28,7 @@ class LossTerms:
     """
 
     total: torch.Tensor
-    terms: Mapping[str, torch.Tensor]
+    terms: dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Objective:
             term = self.teacher_term(student_logits_BC, teacher_logits_BC)
             terms[self.name] = term.detach()
             weighted.append(self.kd_weight * term)
-        return LossTerms(total=sum(weighted[1:], start=weighted[0]), terms=MappingProxyType(terms))
+        return LossTerms(total=sum(weighted[1:], start=weighted[0]), terms=terms)
 
 
 def build_objective(method: MethodSpec | None) -> Objective:
