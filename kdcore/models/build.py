@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from kdcore.catalog.cost import check_network_size
 from kdcore.models.cnn import CnnNetwork
 from kdcore.models.mlp import MlpNetwork
 from kdcore.models.resnet_cifar import ResnetCifarNetwork
@@ -28,12 +29,14 @@ def build_network(
 
     Raises:
         SpecInvalid: a declared layer stands where it can never stand.
-        IncompatibleInputs: the architecture does not take images of this size or these channels.
+        IncompatibleInputs: the architecture does not take images of this size or these channels,
+            or (not on "meta") has more than `kdcore.catalog.limits.MAX_PARAMETERS` parameters.
     """
     device = torch.device(device)
     if device.type == "meta":
         with device:
             return _construct(description)
+    check_network_size(description)
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         if seed is not None:
             torch.default_generator.manual_seed(seed)
