@@ -1,0 +1,98 @@
+"""One forward pass of two images with a stranger's weights: it must end, with finite logits.
+
+B batch, C channels, H height, W width, K classes.
+"""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from types import FrameType
+
+import torch
+from torch import nn
+
+from kdcore.checkpoints.codes import Code, refusal
+from kdcore.models import Classifier, build_network
+from kdcore.spec.networks import NetworkDescription
+
+_NUM_IMAGES = 2
+
+
+class _TimeIsUp(Exception):
+    """The alarm rang; never leaves this module."""
+
+
+def check_forward(
+    network_on_meta: nn.Module,
+    weights: Mapping[str, torch.Tensor],
+    description: NetworkDescription,
+    *,
+    timeout_seconds: float,
+) -> None:
+    """Run the network with `weights` once on two images of noise.
+
+    The time limit holds in the main thread only, where it uses the process's alarm.
+
+    Raises:
+        CheckpointRejected: if the pass fails, takes too long, or gives NaN or infinity.
+    """
+    network = _with_weights(network_on_meta, weights, description).eval()
+    generator = torch.Generator().manual_seed(0)
+    images_BCHW = torch.rand(_NUM_IMAGES, *description.input.shape_CHW, generator=generator)
+    try:
+        with _alarm(timeout_seconds), torch.inference_mode():
+            logits_BK = Classifier(network, description.input)(images_BCHW)
+    except _TimeIsUp:
+        raise refusal(
+            Code.FORWARD_TOO_SLOW,
+            f"Two images took more than {timeout_seconds:g} seconds to classify. Use a smaller "
+            "architecture or smaller images.",
+            expected=f"at most {timeout_seconds:g} seconds",
+        ) from None
+    except (RuntimeError, MemoryError):
+        raise refusal(
+            Code.FORWARD_FAILED,
+            "The network could not be run on two images of the declared input. Check the input's "
+            "size, or use a smaller architecture.",
+        ) from None
+    if not torch.isfinite(logits_BK).all():
+        raise refusal(
+            Code.LOGITS_NOT_FINITE,
+            "With these weights the network's logits are NaN or infinite. Check the weights and "
+            "the declared normalisation by running the network yourself.",
+            expected="finite logits",
+        )
+
+
+def _with_weights(
+    network_on_meta: nn.Module, weights: Mapping[str, torch.Tensor], description: NetworkDescription
+) -> nn.Module:
+    network_on_meta.load_state_dict(weights, assign=True)
+    if not any(
+        tensor.is_meta for tensor in chain(network_on_meta.parameters(), network_on_meta.buffers())
+    ):
+        return network_on_meta
+    # Buffers that are not in the state dict have values of their own, which meta cannot hold.
+    network = build_network(description)
+    network.load_state_dict(weights)
+    return network
+
+
+@contextmanager
+def _alarm(seconds: float) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ring(_signal: int, _frame: FrameType | None) -> None:
+        raise _TimeIsUp
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
