@@ -51,7 +51,7 @@ def create_from_upload(
     workspace_id: str,
     name: str,
     upload_id: str,
-    format: str,
+    source_format: str,
     class_names: Sequence[str] = (),
 ) -> Dataset:
     """Insert a dataset as `validating`. Publish its id after the commit, not before.

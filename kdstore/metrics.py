@@ -3,20 +3,32 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from sqlalchemy import delete
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    ColumnElement,
+    Select,
+    and_,
+    case,
+    cast,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.orm import Session
 
 from kdcore.progress import MetricPoint as NewPoint
 from kdcore.report import Run
 from kdstore import fence as fences
 from kdstore.db import insert_for
-from kdstore.tables import MetricPoint
+from kdstore.tables import Job, MetricPoint
 
 # In this order runs of one job follow one another; a job has `network`, or the others.
 RUN_ORDER: tuple[Run, ...] = ("teacher", "network", "student", "control")
-
-_ROWS_PER_INSERT = 500  # SQLite takes at most 32766 bound values in a statement
 
 
 @dataclass(frozen=True)
@@ -46,14 +58,13 @@ def append(session: Session, fence: fences.Fence, *, run: Run, points: Sequence[
         {"job_id": fence.job_id, "run": run, "name": name, "step": step, "value": value}
         for (name, step), value in unique.items()
     ]
-    for start in range(0, len(rows), _ROWS_PER_INSERT):
-        insert = insert_for(session, MetricPoint).values(rows[start : start + _ROWS_PER_INSERT])
-        session.execute(
-            insert.on_conflict_do_update(
-                index_elements=["job_id", "run", "name", "step"],
-                set_={"value": insert.excluded.value},
-            )
-        )
+    if not rows:
+        return
+    insert = insert_for(session, MetricPoint)
+    upsert = insert.on_conflict_do_update(
+        index_elements=["job_id", "run", "name", "step"], set_={"value": insert.excluded.value}
+    )
+    session.connection().execute(upsert, rows)
 
 
 def rewind(session: Session, job_id: str, *, run: Run | None, step: int) -> None:
@@ -82,8 +93,82 @@ def read(
 ) -> list[Series]:
     """Read the series of a job from `since_step` (inclusive) on, each with at most `max_points`.
 
-    A longer series is cut into buckets of equal width in steps; of each bucket the points with
-    the smallest and the largest value stay, and so do the first and the last point of the series.
+    Of a longer series the first and the last point stay; the steps between are cut into buckets
+    of equal width, and of each the smallest and the largest value stay at their own steps.
     Ordered by run and name. Empty as well when the job is not in this workspace.
+
+    Raises:
+        ValueError: `max_points` is below 4, too few to keep the extremes.
     """
-    raise NotImplementedError
+    if max_points < 4:
+        raise ValueError(f"max_points is at least 4, not {max_points}.")
+    where = [
+        MetricPoint.job_id == job_id,
+        MetricPoint.step >= since_step,
+        exists().where(Job.id == job_id, Job.workspace_id == workspace_id),
+    ]
+    if name is not None:
+        where.append(MetricPoint.name == name)
+    if run is not None:
+        where.append(MetricPoint.run == run)
+    rows = session.execute(_extremes(_bucketed_points(where, max_points=max_points))).all()
+    series: list[Series] = []
+    for (of_run, of_name), group in groupby(rows, key=lambda row: (row[0], row[1])):
+        _, _, steps, values = zip(*group, strict=True)
+        series.append(Series(name=of_name, run=of_run, steps=steps, values=values))
+    return series
+
+
+def _bucketed_points(where: Sequence[ColumnElement[bool]], *, max_points: int) -> CTE:
+    """Points with the bucket they lie in; one of a short series, or an end, has its own."""
+    bounds = (
+        select(
+            MetricPoint.run,
+            MetricPoint.name,
+            func.min(MetricPoint.step).label("first"),
+            func.max(MetricPoint.step).label("last"),
+            func.count().label("length"),
+        )
+        .where(*where)
+        .group_by(MetricPoint.run, MetricPoint.name)
+        .cte("bounds")
+    )
+    first, last = bounds.c.first, bounds.c.last
+    num_buckets = (max_points - 2) // 2
+    from_first = cast(MetricPoint.step - first, BigInteger)  # times num_buckets, 32 bits overflow
+    bucket = case(
+        (bounds.c.length <= max_points, MetricPoint.step),
+        (MetricPoint.step == first, -1),
+        (MetricPoint.step == last, -2),
+        else_=from_first * num_buckets // (last - first),
+    )
+    return (
+        select(
+            MetricPoint.run,
+            MetricPoint.name,
+            MetricPoint.step,
+            MetricPoint.value,
+            bucket.label("bucket"),
+        )
+        .join(bounds, and_(bounds.c.run == MetricPoint.run, bounds.c.name == MetricPoint.name))
+        .where(*where)
+        .cte("points")
+    )
+
+
+def _extremes(points: CTE) -> Select[Run, str, int, float]:
+    """Of each bucket the smallest and the largest value, each at the first step that has it."""
+    bucket = (points.c.run, points.c.name, points.c.bucket)
+    ranged = select(
+        points,
+        func.min(points.c.value).over(partition_by=bucket).label("smallest"),
+        func.max(points.c.value).over(partition_by=bucket).label("largest"),
+    ).cte("ranged")
+    column = ranged.c
+    step = func.min(column.step)
+    return (
+        select(column.run, column.name, step, column.value)
+        .where(or_(column.value == column.smallest, column.value == column.largest))
+        .group_by(column.run, column.name, column.bucket, column.value)
+        .order_by(column.run, column.name, step)
+    )

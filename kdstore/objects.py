@@ -1,10 +1,28 @@
 """Object storage over obstore: a local folder, memory, S3, GCS or Azure, chosen by URL alone."""
 
+import hashlib
+import os
+import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import IO, Literal
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore.exceptions import BaseError
+from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
+
+from kdstore.errors import ObjectNotFound, StorageUnavailable
 
 CHUNK_BYTES = 1024 * 1024
+_MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
+_LOCAL_BYTES = 512 * 1024
+_LISTED_AT_ONCE = 500
+
+_Store = AzureStore | GCSStore | LocalStore | MemoryStore | S3Store
 
 
 @dataclass(frozen=True)
@@ -23,34 +41,67 @@ class ObjectStore:
     `StorageUnavailable` when storage fails; no vendor's error gets out. Safe to share by threads.
     """
 
+    def __init__(self, store: _Store) -> None:
+        self._store = store
+        self._folder = store.prefix if isinstance(store, LocalStore) else None
+
     @classmethod
     def from_url(cls, url: str) -> "ObjectStore":
-        """Open `file:///folder` (made if missing), `memory://`, `s3://bucket/prefix`, and so on."""
-        raise NotImplementedError
+        """Open `file:///folder` (made if missing), `memory://`, `s3://bucket/prefix`, and so on.
+
+        Credentials of cloud storage come from the environment, as each cloud's own tools take
+        them.
+        """
+        parts = urlsplit(url)
+        if parts.scheme == "file":
+            folder = Path(unquote(parts.path))
+            folder.mkdir(parents=True, exist_ok=True)
+            return cls(LocalStore(folder))
+        if parts.scheme == "memory":
+            return cls(MemoryStore())
+        store = from_url(url)
+        if not isinstance(store, AzureStore | GCSStore | S3Store):
+            raise StorageUnavailable(
+                f"POTSTILL_OBJECTS_URL names {parts.scheme}://, which cannot be written. "
+                "Use file, s3, gs, or az.",
+                key="",
+            )
+        return cls(store)
 
     def put_file(self, key: str, path: Path) -> None:
         """Store a file's bytes, replacing an object of this key."""
-        raise NotImplementedError
+        with path.open("rb") as file:
+            self._put(key, file)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Store a few bytes, replacing an object of this key."""
-        raise NotImplementedError
+        self._put(key, data)
 
     def put_stream(self, key: str, chunks: Iterable[bytes]) -> None:
         """Store chunks as they come; if the iterable raises, nothing is stored and it is raised."""
-        raise NotImplementedError
+        self._put(key, iter(chunks))
 
     async def put_stream_async(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Do as `put_stream`, for a request body that arrives asynchronously."""
-        raise NotImplementedError
+        with _translated(key, reads=False):
+            await obstore.put_async(
+                self._store, key, chunks, chunk_size=self._part_bytes, max_concurrency=2
+            )
+        self._sync_to_disk(key)
 
     def head(self, key: str) -> ObjectHead:
         """Read size and ETag."""
-        raise NotImplementedError
+        with _translated(key):
+            meta = obstore.head(self._store, key)
+        return ObjectHead(key=key, size_bytes=meta["size"], etag=meta["e_tag"])
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object of this key."""
-        raise NotImplementedError
+        try:
+            self.head(key)
+        except ObjectNotFound:
+            return False
+        return True
 
     def iter_bytes(
         self, key: str, *, start: int = 0, end: int | None = None, chunk_bytes: int = CHUNK_BYTES
@@ -59,32 +110,110 @@ class ObjectStore:
 
         The object is looked up when this is called, not at the first chunk.
         """
-        raise NotImplementedError
+        size_bytes = self.head(key).size_bytes
+        end = size_bytes if end is None else min(end, size_bytes)
+        if start >= end:
+            return iter(())
+        with _translated(key):
+            result = obstore.get(self._store, key, options={"range": (start, end)})
+        return _chunks(key, result.stream(min_chunk_size=chunk_bytes))
 
     def get_bytes(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """Read a small object, or a small range of one, at once."""
-        raise NotImplementedError
+        return b"".join(self.iter_bytes(key, start=start, end=end))
 
     def download(self, key: str, path: Path) -> str:
         """Write an object to a local file, whole or not at all, and return its sha256."""
-        raise NotImplementedError
+        chunks = self.iter_bytes(key)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
+        digest = hashlib.sha256()
+        try:
+            with partial.open("xb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return digest.hexdigest()
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
-        raise NotImplementedError
+        with suppress(ObjectNotFound), _translated(key):
+            obstore.delete(self._store, key)
 
     def delete_prefix(self, prefix: str) -> int:
         """Delete all objects under `prefix/`, and return how many there were."""
-        raise NotImplementedError
+        keys = list(self.list_keys(prefix))
+        for key in keys:
+            self.delete(key)
+        return len(keys)
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """List the keys under `prefix/`, in no order."""
-        raise NotImplementedError
+        with _translated(prefix):
+            for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE):
+                yield from (meta["path"] for meta in batch)
 
     def sign_get(self, key: str, *, expires_seconds: int) -> str | None:
         """Make a URL that reads this object for a while; None where storage cannot sign."""
-        raise NotImplementedError
+        return self._sign("GET", key, expires_seconds)
 
     def sign_put(self, key: str, *, expires_seconds: int) -> str | None:
         """Make a URL that writes this object for a while; None where storage cannot sign."""
-        raise NotImplementedError
+        return self._sign("PUT", key, expires_seconds)
+
+    @property
+    def _part_bytes(self) -> int:
+        # With two parts in flight this bounds the memory of one upload.
+        return _LOCAL_BYTES if self._folder is not None else _MULTIPART_BYTES
+
+    def _put(self, key: str, data: bytes | IO[bytes] | Iterator[bytes]) -> None:
+        with _translated(key, reads=False):
+            obstore.put(self._store, key, data, chunk_size=self._part_bytes, max_concurrency=2)
+        self._sync_to_disk(key)
+
+    def _sync_to_disk(self, key: str) -> None:
+        """Make a local object outlive a power cut: obstore renames into place but does not sync."""
+        if self._folder is None:
+            return
+        path = self._folder / key
+        folders = [path.parent, *path.parent.parents]
+        inside = folders[: folders.index(self._folder) + 1]
+        with _translated(key):
+            for place in (path, *inside):
+                descriptor = os.open(place, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def _sign(self, method: Literal["GET", "PUT"], key: str, expires_seconds: int) -> str | None:
+        if isinstance(self._store, LocalStore | MemoryStore):
+            return None
+        with _translated(key):
+            return obstore.sign(self._store, method, key, timedelta(seconds=expires_seconds))
+
+
+@contextmanager
+def _translated(key: str, *, reads: bool = True) -> Iterator[None]:
+    """Turn vendors' errors into ours. What the source of a write raises is left as it is."""
+    try:
+        yield
+    except BaseError as error:
+        raise StorageUnavailable(f"Object storage failed for {key!r}.", key=key) from error
+    except OSError as error:
+        if not reads:
+            raise
+        if isinstance(error, FileNotFoundError):
+            raise ObjectNotFound(key) from error
+        raise StorageUnavailable(f"Object storage failed for {key!r}.", key=key) from error
+
+
+def _chunks(key: str, stream: Iterable[bytes]) -> Iterator[bytes]:
+    with _translated(key):
+        for chunk in stream:
+            yield bytes(chunk)

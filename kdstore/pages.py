@@ -56,9 +56,8 @@ def _encode(row: ApiKey | Dataset | Job | Model) -> str:
 def _decode(cursor: str) -> tuple[datetime, str]:
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        moment, separator, last_id = (
-            base64.b64decode(padded, b"-_", validate=True).decode().partition("|")
-        )
+        text = base64.b64decode(padded, b"-_", validate=True).decode()
+        moment, _, last_id = text.partition("|")
         created_at = datetime.fromisoformat(moment)
     except (ValueError, binascii.Error) as error:
         raise CursorInvalid from error

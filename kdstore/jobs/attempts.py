@@ -1,5 +1,6 @@
 """What an attempt does while it owns a job: claim, heartbeat, progress, checkpoints."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -170,7 +171,28 @@ def checkpointed(session: Session, fence: Fence, checkpoint: NewCheckpoint) -> t
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    session.add(
+        Checkpoint(
+            job_id=fence.job_id,
+            total_steps=checkpoint.total_steps,
+            attempt_number=fence.attempt,
+            run=checkpoint.run,
+            step=checkpoint.step,
+            object_key=checkpoint.object_key,
+            sha256=checkpoint.sha256,
+            size_bytes=checkpoint.size_bytes,
+            created_at=owned.at,
+        )
+    )
+    event = events.CheckpointStored(
+        attempt=fence.attempt,
+        run=checkpoint.run,
+        step=checkpoint.step,
+        total_steps=checkpoint.total_steps,
+    )
+    events.append(session, fence.job_id, event, at=owned.at)
+    return _forget(session, _checkpoints(session, fence.job_id)[KEPT_CHECKPOINTS:])
 
 
 def forget_checkpoints(session: Session, *, job_id: str) -> tuple[str, ...]:
@@ -179,7 +201,10 @@ def forget_checkpoints(session: Session, *, job_id: str) -> tuple[str, ...]:
     Returns:
         Keys of the objects that no row refers to any more: delete them after the commit.
     """
-    raise NotImplementedError
+    succeeded = select(Job.id).where(Job.id == job_id, Job.status == "succeeded")
+    if session.scalar(succeeded) is None:
+        return ()
+    return _forget(session, _checkpoints(session, job_id))
 
 
 def checkpoint_key(fence: Fence, *, total_steps: int) -> str:
@@ -194,6 +219,13 @@ def _checkpoints(session: Session, job_id: str) -> tuple[Checkpoint, ...]:
         .order_by(Checkpoint.total_steps.desc(), Checkpoint.attempt_number.desc())
     )
     return tuple(session.scalars(statement))
+
+
+def _forget(session: Session, checkpoints: Sequence[Checkpoint]) -> tuple[str, ...]:
+    for checkpoint in checkpoints:
+        session.delete(checkpoint)
+    session.flush()
+    return tuple(checkpoint.object_key for checkpoint in checkpoints)
 
 
 def _trained_seconds(session: Session, job_id: str) -> float:

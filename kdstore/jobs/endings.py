@@ -1,13 +1,16 @@
 """How an attempt ends: finished, failed, cancelled, paused, or handed back."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy.orm import Session
 
+from kdstore import fence as fences
 from kdstore.artifacts import NewArtifact
-from kdstore.fence import Fence
-from kdstore.jobs.status import JobError
-from kdstore.tables import ExitCause, JsonObject
+from kdstore.errors import AttemptLost
+from kdstore.fence import Fence, Owned
+from kdstore.jobs.status import JobError, change_status, close_attempt
+from kdstore.tables import Artifact, ExitCause, Job, JobReport, JsonObject
 from kdstore.transitions import JobStatus
 
 
@@ -28,20 +31,63 @@ def finish(
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    if owned.status == "cancelling":
+        return _end(session, fence, owned, to_status="cancelled", exit_cause="cancelled")
+    session.add(JobReport(job_id=fence.job_id, body=report))
+    for artifact in artifacts:
+        session.add(
+            Artifact(
+                job_id=fence.job_id,
+                name=artifact.name,
+                object_key=artifact.object_key,
+                size_bytes=artifact.size_bytes,
+                sha256=artifact.sha256,
+                media_type=artifact.media_type,
+                created_at=owned.at,
+            )
+        )
+    return _end(session, fence, owned, to_status="succeeded", exit_cause="finished", result=result)
 
 
 def fail(session: Session, fence: Fence, *, error: JobError, exit_cause: ExitCause) -> JobStatus:
     """End the attempt by an error. A user's error fails the job; a system's is tried again.
 
     Returns:
-        `failed`; or, when the system is at fault and attempts are left, `queued` (publish it
-        after the commit) or `paused` if it was to pause; or `cancelled` if it was to be.
+        `failed`; or, when the system is at fault, `paused` if it was to pause, else `queued`
+        while attempts are left (publish it after the commit); or `cancelled` if it was to be.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    return end_in_failure(session, fence, owned, error=error, exit_cause=exit_cause)
+
+
+def end_in_failure(
+    session: Session, fence: Fence, owned: Owned, *, error: JobError, exit_cause: ExitCause
+) -> JobStatus:
+    """Do as `fail`, for a caller that has locked the job's row already."""
+    if owned.status == "cancelling":
+        return _end(session, fence, owned, to_status="cancelled", exit_cause=exit_cause)
+    job = session.get_one(Job, fence.job_id, populate_existing=True)
+    failures = job.failures + 1
+    to_status: JobStatus = "queued"
+    if error.fault == "user":
+        to_status = "failed"
+    elif owned.status == "pausing":
+        to_status = "paused"
+    elif failures >= job.max_attempts:
+        to_status = "failed"
+    return _end(
+        session,
+        fence,
+        owned,
+        to_status=to_status,
+        exit_cause=exit_cause,
+        error=error,
+        failures=failures,
+    )
 
 
 def release(session: Session, fence: Fence) -> JobStatus:
@@ -53,7 +99,10 @@ def release(session: Session, fence: Fence) -> JobStatus:
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    goals: dict[JobStatus, JobStatus] = {"cancelling": "cancelled", "pausing": "paused"}
+    to_status = goals.get(owned.status, "queued")
+    return _end(session, fence, owned, to_status=to_status, exit_cause="handed_back")
 
 
 def confirm_cancel(session: Session, fence: Fence) -> None:
@@ -63,7 +112,8 @@ def confirm_cancel(session: Session, fence: Fence) -> None:
         AttemptLost: the attempt no longer owns the job.
         InvalidTransition: nobody asked to cancel it.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    _end(session, fence, owned, to_status="cancelled", exit_cause="cancelled")
 
 
 def confirm_pause(session: Session, fence: Fence) -> JobStatus:
@@ -76,4 +126,33 @@ def confirm_pause(session: Session, fence: Fence) -> JobStatus:
         AttemptLost: the attempt no longer owns the job.
         InvalidTransition: nobody asked to pause it.
     """
-    raise NotImplementedError
+    owned = fences.write(session, fence)
+    if owned.status == "cancelling":
+        return _end(session, fence, owned, to_status="cancelled", exit_cause="cancelled")
+    return _end(session, fence, owned, to_status="paused", exit_cause="paused")
+
+
+def _end(
+    session: Session,
+    fence: Fence,
+    owned: Owned,
+    *,
+    to_status: JobStatus,
+    exit_cause: ExitCause,
+    error: JobError | None = None,
+    **values: Any,
+) -> JobStatus:
+    """Close the attempt and move its job on. `values` are columns of any type, hence Any."""
+    close_attempt(session, fence, exit_cause=exit_cause, at=owned.at)
+    changed = change_status(
+        session,
+        fence.job_id,
+        from_status=owned.status,
+        to_status=to_status,
+        at=owned.at,
+        error=error,
+        **values,
+    )
+    if not changed:
+        raise AttemptLost(fence.job_id, fence.attempt)
+    return to_status

@@ -1,8 +1,17 @@
 """The sweeper's part: jobs whose worker went silent, and jobs whose message was lost."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
+
+from kdstore.db import now
+from kdstore.fence import Fence, Owned
+from kdstore.jobs.endings import end_in_failure
+from kdstore.jobs.status import JobError
+from kdstore.tables import Job
+from kdstore.transitions import OWNED, JobStatus
 
 
 @dataclass(frozen=True)
@@ -24,4 +33,71 @@ def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> Sw
     Of the next `limit` jobs in the queue (by priority, then age), those whose message was sent
     more than `republish_seconds` ago are to be published again.
     """
-    raise NotImplementedError
+    ended: dict[JobStatus, list[str]] = {
+        "queued": [],
+        "failed": [],
+        "cancelled": [],
+        "paused": [],
+    }
+    for job in _silent(session, limit=limit):
+        ended[_close_lost(session, job)].append(job.id)
+    stale = _stale(session, republish_seconds=republish_seconds, limit=limit)
+    return SweptJobs(
+        to_publish=(*ended["queued"], *stale),
+        requeued=tuple(ended["queued"]),
+        failed=tuple(ended["failed"]),
+        cancelled=tuple(ended["cancelled"]),
+        paused=tuple(ended["paused"]),
+    )
+
+
+def _silent(session: Session, *, limit: int) -> list[Job]:
+    """Lock jobs whose lease has run out; those that another sweeper has locked are its own."""
+    statement = (
+        select(Job)
+        .where(Job.status.in_(OWNED), Job.lease_expires_at < now(session))
+        .order_by(Job.lease_expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(session.scalars(statement))
+
+
+def _close_lost(session: Session, job: Job) -> JobStatus:
+    is_last = job.failures + 1 >= job.max_attempts
+    error = JobError(
+        code="attempts_exhausted" if is_last else "worker_lost",
+        message=(
+            f"The worker of attempt {job.attempt_number} went silent, and the job has failed as "
+            f"often as it may ({job.max_attempts}). Retry it to go on from its newest checkpoint."
+        ),
+        fault="system",
+    )
+    owned = Owned(status=job.status, at=now(session))
+    fence = Fence(job.id, job.attempt_number)
+    return end_in_failure(session, fence, owned, error=error, exit_cause="lost")
+
+
+def _stale(session: Session, *, republish_seconds: float, limit: int) -> list[str]:
+    """Find those next in the queue whose message seems lost, and note that they get a new one.
+
+    Only the head of the queue: a long queue with busy workers must not fill the broker.
+    """
+    at = now(session)
+    head = (
+        select(Job.id, Job.published_at)
+        .where(Job.status == "queued")
+        .order_by(Job.priority.desc(), Job.queued_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    oldest = at - timedelta(seconds=republish_seconds)
+    stale = [job_id for job_id, published_at in session.execute(head) if published_at < oldest]
+    session.execute(
+        update(Job)
+        .where(Job.id.in_(stale), Job.status == "queued")
+        .values(published_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    return stale
