@@ -13,6 +13,7 @@ KdcoreError
 │   └── Interrupted              asked to stop; a checkpoint was written
 ├── LogitsNotFinite              a network answers NaN or infinity: fault "user"
 ├── CheckpointDamaged            one of our own training checkpoints does not match its digest
+├── DatasetDamaged               one of our own dataset folders is not what its description says
 ├── ExportFailed                 an exported file does not compute what the network computes
 ├── PackageMissing               something was asked for that an optional package does
 └── ArtifactsDamaged             a folder of artifacts is not what its manifest says
@@ -163,6 +164,12 @@ class CheckpointDamaged(KdcoreError):
     """A training checkpoint's bytes do not match the digest recorded for them."""
 
     code = "checkpoint_damaged"
+
+
+class DatasetDamaged(KdcoreError):
+    """A canonical dataset folder is incomplete, or differs from its `dataset.json`."""
+
+    code = "dataset_damaged"
 
 
 class ExportFailed(KdcoreError):
