@@ -1,7 +1,7 @@
 """From JSON to a spec, with every mistake placed by a JSON pointer and told in plain words."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -64,8 +64,13 @@ def _load(text: str | bytes) -> Any:
 
 
 def problems_from(error: ValidationError, document: Any) -> list[Problem]:
-    """Translate pydantic's errors about `document` into problems with JSON pointers."""
-    problems = [_problem(dict(item), document) for item in error.errors(include_url=False)]
+    """Translate a validation error about `document` into problems with JSON pointers."""
+    return problems_of([dict(item) for item in error.errors(include_url=False)], document)
+
+
+def problems_of(items: Sequence[Mapping[str, Any]], document: Any) -> list[Problem]:
+    """Translate pydantic's error items, as web frameworks pass them on, into problems."""
+    problems = [_problem(item, document) for item in items]
     deepest = [p.pointer for p in problems if p.code != "too_short"]
     # A list with one bad element is also reported as too short; the element says it better.
     return [
@@ -75,7 +80,7 @@ def problems_from(error: ValidationError, document: Any) -> list[Problem]:
     ]
 
 
-def _problem(item: dict[str, Any], document: Any) -> Problem:
+def _problem(item: Mapping[str, Any], document: Any) -> Problem:
     context: dict[str, Any] = item.get("ctx", {})
     path = _path_in_document(item["loc"], document, missing=item["type"] == "missing")
     path += [part for part in str(context.get("field", "")).split("/") if part]
@@ -103,7 +108,7 @@ def _path_in_document(loc: tuple[Any, ...], document: Any, *, missing: bool) -> 
     return path
 
 
-def _message(item: dict[str, Any], context: dict[str, Any]) -> str:
+def _message(item: Mapping[str, Any], context: dict[str, Any]) -> str:
     match item["type"]:
         case "missing":
             return "This field is required."
