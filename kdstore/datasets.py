@@ -1,11 +1,16 @@
 """Datasets: canonical arrays, from an upload or built in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from kdstore.pages import Page
+from kdstore import uploads, validation
+from kdstore.db import insert_for, now
+from kdstore.errors import DatasetNotFound, ValidationLost
+from kdstore.ids import new_id
+from kdstore.pages import Page, read_page
 from kdstore.tables import Dataset, JsonObject, ValidationStatus
 from kdstore.validation import ValidationFence
 
@@ -60,7 +65,25 @@ def create_from_upload(
         UploadNotFound: no such upload in this workspace.
         UploadNotStored: it is not complete, or not a dataset.
     """
-    raise NotImplementedError
+    uploads.require_stored(
+        session, workspace_id=workspace_id, upload_id=upload_id, purpose="dataset"
+    )
+    at = now(session)
+    dataset = Dataset(
+        id=new_id("dts"),
+        workspace_id=workspace_id,
+        builtin=False,
+        name=name,
+        status="validating",
+        source_upload_id=upload_id,
+        format=source_format,
+        requested_class_names=list(class_names),
+        created_at=at,
+        published_at=at,
+    )
+    session.add(dataset)
+    session.flush()
+    return dataset
 
 
 def ensure_builtin(session: Session, name: str) -> Dataset:
@@ -68,7 +91,25 @@ def ensure_builtin(session: Session, name: str) -> Dataset:
 
     Its id is its name. Publish it after the commit while it is `validating`.
     """
-    raise NotImplementedError
+    at = now(session)
+    session.execute(
+        insert_for(session, Dataset)
+        .values(
+            id=name,
+            workspace_id=None,
+            builtin=True,
+            name=name,
+            status="validating",
+            format="builtin",
+            requested_class_names=[],
+            validation_number=0,
+            validations_lost=0,
+            created_at=at,
+            published_at=at,
+        )
+        .on_conflict_do_nothing(index_elements=["id"])
+    )
+    return session.get_one(Dataset, name)
 
 
 def mark_ready(session: Session, fence: ValidationFence, ready: ReadyDataset) -> None:
@@ -77,7 +118,15 @@ def mark_ready(session: Session, fence: ValidationFence, ready: ReadyDataset) ->
     Raises:
         ValidationLost: another worker holds it, or it is decided.
     """
-    raise NotImplementedError
+    validation.decide(
+        session,
+        fence,
+        status="ready",
+        description=ready.description,
+        files=[asdict(file) for file in ready.files],
+        sha256=ready.sha256,
+        thumbnails=[asdict(thumbnail) for thumbnail in ready.thumbnails],
+    )
 
 
 def get(session: Session, *, workspace_id: str, dataset_id: str) -> Dataset:
@@ -86,7 +135,13 @@ def get(session: Session, *, workspace_id: str, dataset_id: str) -> Dataset:
     Raises:
         DatasetNotFound: no such dataset in this workspace.
     """
-    raise NotImplementedError
+    statement = select(Dataset).where(
+        Dataset.id == dataset_id, or_(Dataset.workspace_id == workspace_id, Dataset.builtin)
+    )
+    dataset = session.scalar(statement)
+    if dataset is None:
+        raise DatasetNotFound(dataset_id)
+    return dataset
 
 
 def read_validating(session: Session, fence: ValidationFence) -> Dataset:
@@ -95,12 +150,19 @@ def read_validating(session: Session, fence: ValidationFence) -> Dataset:
     Raises:
         ValidationLost: another worker holds it, or it is decided.
     """
-    raise NotImplementedError
+    dataset = session.get(Dataset, fence.id, populate_existing=True)
+    if (
+        dataset is None
+        or dataset.status != "validating"
+        or dataset.validation_number != fence.number
+    ):
+        raise ValidationLost(fence.id, fence.number)
+    return dataset
 
 
 def files_of(dataset: Dataset) -> tuple[DatasetFile, ...]:
-    """Give the files of a dataset that is ready."""
-    raise NotImplementedError
+    """Give the files of a dataset that is ready; none before."""
+    return tuple(DatasetFile(**file) for file in dataset.files or ())
 
 
 def page(
@@ -116,4 +178,7 @@ def page(
     Raises:
         CursorInvalid: `cursor` did not come from a page.
     """
-    raise NotImplementedError
+    statement = select(Dataset).where(or_(Dataset.workspace_id == workspace_id, Dataset.builtin))
+    if status is not None:
+        statement = statement.where(Dataset.status == status)
+    return read_page(session, statement, Dataset, limit=limit, cursor=cursor)

@@ -158,6 +158,13 @@ class ObjectStore:
             for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE):
                 yield from (meta["path"] for meta in batch)
 
+    def local_path(self, key: str) -> Path | None:
+        """Name the file that holds an object, to link or read it in place; None if not local.
+
+        The file need not exist. It is never to be written: objects are replaced, not changed.
+        """
+        return None if self._folder is None else self._folder / key
+
     def sign_get(self, key: str, *, expires_seconds: int) -> str | None:
         """Make a URL that reads this object for a while; None where storage cannot sign."""
         return self._sign("GET", key, expires_seconds)

@@ -1,29 +1,66 @@
 """The queue: a Celery app configured once for both sides, and messages that are only a knock."""
 
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
+from celery import Celery
+from kombu.entity import Queue
+from kombu.exceptions import OperationalError
+
+from kdstore.errors import QueueUnavailable
 from kdstore.settings import Settings
 
-TRAINING_QUEUE = "training"
-INGEST_QUEUE = "ingest"
+TRAINING_QUEUE: Final = "training"
+INGEST_QUEUE: Final = "ingest"
 
-TRAIN_JOB = "potstill.train_job"
-VALIDATE_MODEL = "potstill.validate_model"
-VALIDATE_DATASET = "potstill.validate_dataset"
+TRAIN_JOB: Final = "potstill.train_job"
+VALIDATE_MODEL: Final = "potstill.validate_model"
+VALIDATE_DATASET: Final = "potstill.validate_dataset"
 
-QUEUE_OF_TASK = {
+QUEUE_OF_TASK: Final = {
     TRAIN_JOB: TRAINING_QUEUE,
     VALIDATE_MODEL: INGEST_QUEUE,
     VALIDATE_DATASET: INGEST_QUEUE,
+}
+
+# Publishing is not worth waiting for: the row is committed, and the sweeper sends it again.
+_CONNECT_OPTIONS: Final = {
+    "max_retries": 1,
+    "interval_start": 0.0,
+    "interval_step": 0.1,
+    "interval_max": 0.2,
 }
 
 
 def make_celery(settings: Settings) -> Any:
     """Make the Celery app of this installation: JSON only, early acknowledgement, no results.
 
-    Celery ships no types, hence Any.
+    It does not become Celery's current app, and connects when it is first used. Celery ships no
+    types, hence Any.
     """
-    raise NotImplementedError
+    app = Celery("potstill", set_as_current=False)
+    app.conf.update(
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        task_ignore_result=True,
+        # A training message is acknowledged when it is taken; the lease guards the job from then.
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        task_default_queue=TRAINING_QUEUE,
+        task_queues=[_queue(TRAINING_QUEUE), _queue(INGEST_QUEUE)],
+        task_routes={task: {"queue": queue} for task, queue in QUEUE_OF_TASK.items()},
+        task_create_missing_queues=False,
+        # Nothing but our own messages goes through the broker.
+        worker_enable_remote_control=False,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=3.0,
+        **_broker_settings(settings.broker),
+    )
+    return app
 
 
 def publish(app: Any, task: str, subject_id: str) -> None:
@@ -32,4 +69,38 @@ def publish(app: Any, task: str, subject_id: str) -> None:
     Raises:
         QueueUnavailable: the broker did not take it. Go on: the sweeper sends it again.
     """
-    raise NotImplementedError
+    try:
+        app.send_task(task, args=[subject_id], queue=QUEUE_OF_TASK[task], retry=False)
+    except (OperationalError, OSError) as error:
+        raise QueueUnavailable(task, subject_id) from error
+
+
+def _queue(name: str) -> Queue:
+    return Queue(name)  # type: ignore[no-untyped-call]  # kombu types only part of itself
+
+
+def _broker_settings(url: str) -> dict[str, Any]:
+    parts = urlsplit(url)
+    if parts.scheme == "filesystem":
+        return _folder_settings(Path(unquote(parts.netloc + parts.path)))
+    options: dict[str, Any] = dict(_CONNECT_OPTIONS)
+    if parts.scheme in ("redis", "rediss"):
+        options |= {"socket_connect_timeout": 3.0, "socket_keepalive": True}
+    return {"broker_url": url, "broker_transport_options": options}
+
+
+def _folder_settings(folder: Path) -> dict[str, Any]:
+    """Settings of the broker that needs no server: each message is a file in a folder."""
+    messages, control = folder / "messages", folder / "control"
+    for path in (messages, control):
+        path.mkdir(parents=True, exist_ok=True)
+    return {
+        "broker_url": "filesystem://",
+        "broker_transport_options": {
+            **_CONNECT_OPTIONS,
+            "data_folder_in": str(messages),
+            "data_folder_out": str(messages),
+            "control_folder": str(control),
+            "polling_interval": 0.1,
+        },
+    }

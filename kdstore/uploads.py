@@ -1,42 +1,22 @@
-"""Uploads: files that arrive in parts and become one object named by its content."""
+"""Uploads: the rows of files that arrive in parts. Their bytes are in `kdstore.upload_bytes`."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from datetime import timedelta
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from kdstore.objects import ObjectStore
+from kdstore.db import now
+from kdstore.errors import (
+    PartNumberInvalid,
+    UploadClosed,
+    UploadIncomplete,
+    UploadNotFound,
+    UploadNotStored,
+    UploadTooLarge,
+)
+from kdstore.ids import new_id
 from kdstore.tables import Upload, UploadPart, UploadPurpose
-
-
-@dataclass(frozen=True)
-class StoredPart:
-    """A part whose bytes are whole in object storage."""
-
-    number: int
-    size_bytes: int
-    sha256: str
-    object_key: str
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """What is to be put together into one object, decided in a transaction, done outside one."""
-
-    upload_id: str
-    workspace_id: str
-    size_bytes: int
-    announced_sha256: str | None
-    parts: tuple[StoredPart, ...]
-
-
-@dataclass(frozen=True)
-class StoredBlob:
-    """The assembled object, named by its content."""
-
-    object_key: str
-    sha256: str
-    size_bytes: int
+from kdstore.upload_bytes import Assembly, StoredBlob, StoredPart
 
 
 def create(
@@ -56,7 +36,24 @@ def create(
     Raises:
         UploadTooLarge: `size_bytes` is above `max_bytes`.
     """
-    raise NotImplementedError
+    if size_bytes > max_bytes:
+        raise UploadTooLarge(size_bytes=size_bytes, max_bytes=max_bytes)
+    at = now(session)
+    upload = Upload(
+        id=new_id("upl"),
+        workspace_id=workspace_id,
+        purpose=purpose,
+        filename=filename,
+        size_bytes=size_bytes,
+        part_size_bytes=part_size_bytes,
+        sha256=sha256,
+        status="pending",
+        created_at=at,
+        expires_at=at + timedelta(seconds=expiry_seconds),
+    )
+    session.add(upload)
+    session.flush()
+    return upload
 
 
 def get(session: Session, *, workspace_id: str, upload_id: str) -> Upload:
@@ -65,12 +62,22 @@ def get(session: Session, *, workspace_id: str, upload_id: str) -> Upload:
     Raises:
         UploadNotFound: no such upload in this workspace.
     """
-    raise NotImplementedError
+    statement = select(Upload).where(Upload.id == upload_id, Upload.workspace_id == workspace_id)
+    upload = session.scalar(statement)
+    if upload is None:
+        raise UploadNotFound(upload_id)
+    return upload
 
 
 def parts_of(session: Session, *, workspace_id: str, upload_id: str) -> list[UploadPart]:
     """Read which parts have arrived, by number."""
-    raise NotImplementedError
+    statement = (
+        select(UploadPart)
+        .join(Upload, Upload.id == UploadPart.upload_id)
+        .where(Upload.workspace_id == workspace_id, UploadPart.upload_id == upload_id)
+        .order_by(UploadPart.number)
+    )
+    return list(session.scalars(statement))
 
 
 def open_for_part(session: Session, *, workspace_id: str, upload_id: str, number: int) -> Upload:
@@ -81,19 +88,9 @@ def open_for_part(session: Session, *, workspace_id: str, upload_id: str, number
         UploadClosed: it takes no more parts.
         PartNumberInvalid: it has no such part.
     """
-    raise NotImplementedError
-
-
-async def store_part(
-    objects: ObjectStore, upload: Upload, *, number: int, chunks: AsyncIterator[bytes]
-) -> StoredPart:
-    """Stream a part into object storage, counting and hashing; hold no session meanwhile.
-
-    Raises:
-        PartSizeMismatch: it has other than its due number of bytes; nothing is stored. Reading
-            stops at the first byte too many.
-    """
-    raise NotImplementedError
+    upload = get(session, workspace_id=workspace_id, upload_id=upload_id)
+    _check_takes_part(session, upload, number)
+    return upload
 
 
 def register_part(
@@ -109,49 +106,78 @@ def register_part(
         UploadClosed: it takes no more parts; the caller deletes the part's object.
         PartNumberInvalid: it has no such part.
     """
-    raise NotImplementedError
+    upload = _lock(session, workspace_id=workspace_id, upload_id=upload_id)
+    _check_takes_part(session, upload, part.number)
+    row = session.get(UploadPart, (upload_id, part.number))
+    replaced = row.object_key if row is not None else None
+    if row is None:
+        row = UploadPart(upload_id=upload_id, number=part.number)
+        session.add(row)
+    row.size_bytes = part.size_bytes
+    row.sha256 = part.sha256
+    row.object_key = part.object_key
+    row.created_at = now(session)
+    session.flush()
+    return replaced
 
 
-def plan_assembly(session: Session, *, workspace_id: str, upload_id: str) -> Assembly | Upload:
-    """Decide what `assemble` is to put together; an upload that is stored already is returned.
+def plan_assembly(session: Session, *, workspace_id: str, upload_id: str) -> Assembly | None:
+    """Decide what `assemble` is to put together; None if the upload is stored already.
 
     Raises:
         UploadNotFound: no such upload in this workspace.
         UploadClosed: it was abandoned or has expired.
         UploadIncomplete: parts are missing.
     """
-    raise NotImplementedError
-
-
-def assemble(objects: ObjectStore, assembly: Assembly) -> StoredBlob:
-    """Stream the parts into `blobs/<sha256>`, checking each and the whole; hold no session.
-
-    The parts stay. An object of the same content is not written again.
-
-    Raises:
-        DigestMismatch: a part or the whole is not what was announced.
-        ObjectNotFound: a part's object is gone (the upload was abandoned meanwhile).
-    """
-    raise NotImplementedError
+    upload = get(session, workspace_id=workspace_id, upload_id=upload_id)
+    if upload.status == "stored":
+        return None
+    if upload.status != "pending":
+        raise UploadClosed(upload_id, upload.status)
+    rows = parts_of(session, workspace_id=workspace_id, upload_id=upload_id)
+    arrived = {row.number for row in rows}
+    missing = [number for number in range(1, upload.num_parts + 1) if number not in arrived]
+    if missing:
+        raise UploadIncomplete(upload_id, missing)
+    return Assembly(
+        upload_id=upload_id,
+        workspace_id=workspace_id,
+        size_bytes=upload.size_bytes,
+        announced_sha256=upload.sha256,
+        parts=tuple(
+            StoredPart(
+                number=row.number,
+                size_bytes=row.size_bytes,
+                sha256=row.sha256,
+                object_key=row.object_key,
+            )
+            for row in rows
+        ),
+    )
 
 
 def mark_stored(session: Session, assembly: Assembly, blob: StoredBlob) -> Upload:
-    """Record the assembled object; then delete the parts' objects with `delete_parts`.
+    """Record the assembled object; after the commit, delete the parts with `delete_parts`.
 
     Raises:
         UploadNotFound: no such upload in this workspace.
         UploadClosed: it was abandoned or has expired meanwhile.
     """
-    raise NotImplementedError
-
-
-def delete_parts(objects: ObjectStore, upload_id: str) -> None:
-    """Delete the objects of all parts, after a commit that stored or closed the upload."""
-    raise NotImplementedError
+    upload = _lock(session, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id)
+    if upload.status == "stored":
+        return upload  # another request completed it first, from the same parts
+    if upload.status != "pending":
+        raise UploadClosed(upload.id, upload.status)
+    upload.status = "stored"
+    upload.sha256 = blob.sha256
+    upload.object_key = blob.object_key
+    upload.stored_at = now(session)
+    session.flush()
+    return upload
 
 
 def abandon(session: Session, *, workspace_id: str, upload_id: str) -> None:
-    """Close an upload without storing it; then delete its parts with `delete_parts`.
+    """Close an upload without storing it; after the commit, delete its parts.
 
     Abandoning it again changes nothing.
 
@@ -159,7 +185,12 @@ def abandon(session: Session, *, workspace_id: str, upload_id: str) -> None:
         UploadNotFound: no such upload in this workspace.
         UploadClosed: it is stored: a model or dataset may refer to it.
     """
-    raise NotImplementedError
+    upload = _lock(session, workspace_id=workspace_id, upload_id=upload_id)
+    if upload.status == "stored":
+        raise UploadClosed(upload_id, upload.status)
+    if upload.status == "pending":
+        upload.status = "abandoned"
+        session.flush()
 
 
 def sweep_expired(session: Session, *, limit: int = 100) -> tuple[str, ...]:
@@ -168,7 +199,19 @@ def sweep_expired(session: Session, *, limit: int = 100) -> tuple[str, ...]:
     Returns:
         Their ids: delete their parts with `delete_parts` after the commit.
     """
-    raise NotImplementedError
+    statement = (
+        select(Upload)
+        .where(Upload.status == "pending", Upload.expires_at < now(session))
+        .order_by(Upload.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    expired = list(session.scalars(statement))
+    for upload in expired:
+        upload.status = "expired"
+    session.flush()
+    return tuple(upload.id for upload in expired)
 
 
 def require_stored(
@@ -180,4 +223,31 @@ def require_stored(
         UploadNotFound: no such upload in this workspace.
         UploadNotStored: it is not complete, or made for another purpose.
     """
-    raise NotImplementedError
+    upload = get(session, workspace_id=workspace_id, upload_id=upload_id)
+    if upload.status != "stored" or upload.purpose != purpose:
+        raise UploadNotStored(
+            upload_id, status=upload.status, purpose=upload.purpose, wanted=purpose
+        )
+    return upload
+
+
+def _lock(session: Session, *, workspace_id: str, upload_id: str) -> Upload:
+    statement = (
+        select(Upload)
+        .where(Upload.id == upload_id, Upload.workspace_id == workspace_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    upload = session.scalar(statement)
+    if upload is None:
+        raise UploadNotFound(upload_id)
+    return upload
+
+
+def _check_takes_part(session: Session, upload: Upload, number: int) -> None:
+    if upload.status != "pending":
+        raise UploadClosed(upload.id, upload.status)
+    if upload.expires_at < now(session):
+        raise UploadClosed(upload.id, "expired")
+    if not 1 <= number <= upload.num_parts:
+        raise PartNumberInvalid(number=number, num_parts=upload.num_parts)

@@ -2,13 +2,21 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal, TypeVar, cast
 
+from sqlalchemy import CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
+
+from kdstore.db import now
+from kdstore.errors import ValidationLost
+from kdstore.tables import Dataset, JsonObject, Model, ValidationStatus
 
 Subject = Literal["model", "dataset"]
 
 MAX_VALIDATIONS = 3
+_RowT = TypeVar("_RowT", Model, Dataset)
+_TABLES: dict[Subject, type[Model] | type[Dataset]] = {"model": Model, "dataset": Dataset}
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,15 @@ class Rejection:
     details: Sequence[str] = ()
 
 
+_HOPELESS = Rejection(
+    code="validation_failed",
+    message=(
+        "Reading this file failed several times for no reason it could name. "
+        "Save it anew and upload it again; report it if that does not help."
+    ),
+)
+
+
 @dataclass(frozen=True)
 class SweptValidations:
     """What one sweep found. Publish the ids after the commit."""
@@ -44,7 +61,23 @@ def claim(
 
     None means that there is nothing to do: it is decided, held by another, or never was.
     """
-    raise NotImplementedError
+    table = _TABLES[subject]
+    at = now(session)
+    number = session.execute(
+        update(table)
+        .where(
+            table.id == subject_id,
+            table.status == "validating",
+            table.lease_expires_at.is_(None),
+        )
+        .values(
+            validation_number=table.validation_number + 1,
+            lease_expires_at=at + timedelta(seconds=lease_seconds),
+        )
+        .returning(table.validation_number)
+        .execution_options(synchronize_session=False)
+    ).scalar_one_or_none()
+    return None if number is None else ValidationFence(subject, subject_id, number)
 
 
 def heartbeat(session: Session, fence: ValidationFence, *, lease_seconds: float) -> None:
@@ -53,7 +86,26 @@ def heartbeat(session: Session, fence: ValidationFence, *, lease_seconds: float)
     Raises:
         ValidationLost: another worker holds it, or it is decided.
     """
-    raise NotImplementedError
+    expires_at = now(session) + timedelta(seconds=lease_seconds)
+    _write(session, fence, lease_expires_at=expires_at)
+
+
+def decide(
+    session: Session, fence: ValidationFence, *, status: ValidationStatus, **values: Any
+) -> None:
+    """Decide a validation with what follows from it; `values` are columns of any type.
+
+    Raises:
+        ValidationLost: another worker holds it, or it is decided.
+    """
+    _write(
+        session,
+        fence,
+        status=status,
+        lease_expires_at=None,
+        decided_at=now(session),
+        **values,
+    )
 
 
 def reject(session: Session, fence: ValidationFence, rejection: Rejection) -> None:
@@ -62,22 +114,85 @@ def reject(session: Session, fence: ValidationFence, rejection: Rejection) -> No
     Raises:
         ValidationLost: another worker holds it, or it is decided.
     """
-    raise NotImplementedError
+    decide(session, fence, status="rejected", problem=_problem(rejection))
 
 
 def release(session: Session, fence: ValidationFence) -> None:
-    """Hand it back undecided, because the worker shuts down or the system failed.
+    """Hand it back undecided because the worker shuts down; this counts as no validation.
+
+    Publish it after the commit. A validation that the system failed is not handed back but left:
+    its lease runs out, and the sweeper gives it to another worker.
 
     Raises:
         ValidationLost: another worker holds it, or it is decided.
     """
-    raise NotImplementedError
+    _write(session, fence, lease_expires_at=None, published_at=now(session))
 
 
 def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> SweptValidations:
     """Find what is `validating` with nobody at it, by the database's clock.
 
-    What was taken three times without a decision (its reader died each time) is rejected with
-    code `validation_failed`.
+    What was lost three times (its reader died each time) is rejected with `validation_failed`.
     """
-    raise NotImplementedError
+    return SweptValidations(
+        models=_sweep(session, Model, republish_seconds=republish_seconds, limit=limit),
+        datasets=_sweep(session, Dataset, republish_seconds=republish_seconds, limit=limit),
+    )
+
+
+def _write(session: Session, fence: ValidationFence, **values: Any) -> None:
+    table = _TABLES[fence.subject]
+    changed = session.execute(
+        update(table)
+        .where(
+            table.id == fence.id,
+            table.status == "validating",
+            table.validation_number == fence.number,
+            table.lease_expires_at.is_not(None),
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    if cast("CursorResult[Any]", changed).rowcount == 0:
+        raise ValidationLost(fence.id, fence.number)
+
+
+def _problem(rejection: Rejection) -> JsonObject:
+    return {
+        "code": rejection.code,
+        "message": rejection.message,
+        "details": list(rejection.details),
+    }
+
+
+def _sweep(
+    session: Session, table: type[_RowT], *, republish_seconds: float, limit: int
+) -> tuple[str, ...]:
+    at = now(session)
+    is_silent = table.lease_expires_at < at
+    is_stale = and_(
+        table.lease_expires_at.is_(None),
+        table.published_at < at - timedelta(seconds=republish_seconds),
+    )
+    statement = (
+        select(table)
+        .where(table.status == "validating", or_(is_silent, is_stale))
+        .order_by(table.created_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    to_publish = []
+    for row in session.scalars(statement):
+        if row.lease_expires_at is not None:
+            row.validations_lost += 1
+            row.lease_expires_at = None
+        if row.validations_lost >= MAX_VALIDATIONS:
+            row.status = "rejected"
+            row.decided_at = at
+            row.problem = _problem(_HOPELESS)
+        else:
+            row.published_at = at
+            to_publish.append(row.id)
+    session.flush()
+    return tuple(to_publish)

@@ -35,7 +35,9 @@ class Dataset(Base):
     files: Mapped[list[JsonObject] | None] = mapped_column(JSON(none_as_null=True))
     thumbnails: Mapped[list[JsonObject] | None] = mapped_column(JSON(none_as_null=True))
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # of dataset.json
-    validation_number: Mapped[int] = mapped_column(default=0)
+    validation_number: Mapped[int] = mapped_column(default=0)  # counts claims, never goes back
+    validations_lost: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    published_at: Mapped[datetime]  # when its message was last sent, as far as we know
     decided_at: Mapped[datetime | None]

@@ -37,7 +37,9 @@ class Model(Base):
     object_key: Mapped[str | None] = mapped_column(String(512))  # canonical safetensors
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # of that object
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
-    validation_number: Mapped[int] = mapped_column(default=0)
+    validation_number: Mapped[int] = mapped_column(default=0)  # counts claims, never goes back
+    validations_lost: Mapped[int] = mapped_column(default=0)
     lease_expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+    published_at: Mapped[datetime]  # when its message was last sent, as far as we know
     decided_at: Mapped[datetime | None]
