@@ -1,0 +1,118 @@
+"""A canonical dataset opened for reading: memory-mapped, so that its size costs no memory.
+
+N examples, H height, W width, C channels.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from kdcore.data.canonical import DESCRIPTION_FILE, images_file, labels_file
+from kdcore.data.description import DatasetDescription, SplitDescription, SplitName
+from kdcore.data.limits import CHUNK_BYTES
+from kdcore.errors import DatasetDamaged
+
+
+@dataclass(frozen=True, eq=False)
+class ArraySplit:
+    """Images and labels of one split.
+
+    Attributes:
+        images_NHWC: uint8, maybe a read-only memory map.
+        labels_N: int64, from 0.
+    """
+
+    images_NHWC: npt.NDArray[np.uint8]
+    labels_N: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels_N)
+
+
+@dataclass(frozen=True, eq=False)
+class ArrayDataset:
+    """A dataset as two arrays for each split."""
+
+    description: DatasetDescription
+    train: ArraySplit
+    test: ArraySplit
+
+    def split(self, name: SplitName) -> ArraySplit:
+        """Give a split by its name."""
+        return self.train if name == "train" else self.test
+
+
+def load_dataset(folder: Path, *, verify: bool = False) -> ArrayDataset:
+    """Open a canonical dataset folder.
+
+    Args:
+        folder: Written by `ingest` or `builtin`.
+        verify: Read all pixels and labels once and compare their sha256. Worth it after the
+            folder has travelled.
+
+    Raises:
+        DatasetDamaged: If a file is missing or is not what `dataset.json` says.
+    """
+    try:
+        text = (folder / DESCRIPTION_FILE).read_bytes()
+        description = DatasetDescription.model_validate_json(text)
+    except (OSError, ValidationError) as error:
+        raise DatasetDamaged(
+            f"{DESCRIPTION_FILE} of the dataset is missing or unreadable; ingest it again."
+        ) from error
+    return ArrayDataset(
+        description,
+        train=_open_split(folder, description, "train", verify=verify),
+        test=_open_split(folder, description, "test", verify=verify),
+    )
+
+
+def _open_split(
+    folder: Path, description: DatasetDescription, name: SplitName, *, verify: bool
+) -> ArraySplit:
+    split = description.splits[name]
+    image = description.image
+    shape = (split.num_examples, image.height, image.width, image.channels)
+    images_NHWC = _open_array(folder / images_file(name), np.dtype(np.uint8), shape)
+    labels_N = _open_array(folder / labels_file(name), np.dtype("<i8"), shape[:1])
+    if verify:
+        _verify(images_NHWC, split.images_sha256, images_file(name))
+        _verify(labels_N, split.labels_sha256, labels_file(name))
+    _check_labels(labels_N, split, name)
+    return ArraySplit(images_NHWC, labels_N)
+
+
+def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DatasetDamaged(
+            f"{path.name} of the dataset is missing or unreadable; ingest it again."
+        ) from error
+    if array.dtype != dtype or array.shape != shape or not array.flags.c_contiguous:
+        raise DatasetDamaged(f"{path.name} is not the array that {DESCRIPTION_FILE} describes.")
+    # A plain view of the map: numpy.memmap's own bookkeeping slows every slice.
+    plain: npt.NDArray[Any] = array.view(np.ndarray)
+    return plain
+
+
+def _verify(array: npt.NDArray[Any], sha256: str, name: str) -> None:
+    digest = hashlib.sha256()
+    bytes_view = array.reshape(-1).view(np.uint8)
+    for start in range(0, len(bytes_view), CHUNK_BYTES):
+        digest.update(bytes_view[start : start + CHUNK_BYTES].data)
+    if digest.hexdigest() != sha256:
+        raise DatasetDamaged(f"The content of {name} does not match its sha256; ingest it again.")
+
+
+def _check_labels(labels_N: npt.NDArray[np.int64], split: SplitDescription, name: str) -> None:
+    """See that labels lie in range and count up: an index out of range kills a CUDA process."""
+    num_classes = len(split.class_counts)
+    in_range = labels_N.min() >= 0 and labels_N.max() < num_classes
+    if not in_range or tuple(np.bincount(labels_N, minlength=num_classes)) != split.class_counts:
+        raise DatasetDamaged(f"The {name} labels are not those that {DESCRIPTION_FILE} counts.")

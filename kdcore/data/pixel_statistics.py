@@ -1,0 +1,49 @@
+"""Mean and standard deviation per channel, exact: integer sums over a histogram of byte values.
+
+N images, H height, W width, C channels.
+"""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+import numpy.typing as npt
+
+_VALUES = 256
+
+
+class PixelStatistics:
+    """Counts byte values as images pass by; memory does not grow with their number."""
+
+    def __init__(self, channels: int) -> None:
+        self._counts = np.zeros((channels, _VALUES), dtype=np.int64)
+
+    def add(self, images_NHWC: npt.NDArray[np.uint8]) -> None:
+        """Count the values of some images."""
+        for channel in range(len(self._counts)):
+            values = images_NHWC[..., channel].ravel()
+            self._counts[channel] += np.bincount(values, minlength=_VALUES)
+
+    def mean(self) -> tuple[float, ...]:
+        """Mean of each channel, of values in [0, 1]."""
+        return tuple(float(first / 255) for first, _ in self._moments())
+
+    def std(self) -> tuple[float, ...]:
+        """Population standard deviation of each channel, of values in [0, 1].
+
+        1 for a channel that never varies: it is there to divide by.
+        """
+        return tuple(
+            math.sqrt(variance) / 255 if (variance := second - first * first) else 1.0
+            for first, second in self._moments()
+        )
+
+    def _moments(self) -> list[tuple[Fraction, Fraction]]:
+        """First and second moment of the byte values of each channel."""
+        moments = []
+        for counts in self._counts.tolist():
+            total = sum(counts)
+            first = Fraction(sum(value * count for value, count in enumerate(counts)), total)
+            second = Fraction(sum(value**2 * count for value, count in enumerate(counts)), total)
+            moments.append((first, second))
+        return moments
