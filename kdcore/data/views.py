@@ -1,0 +1,161 @@
+"""Batches of a split on the device: shuffled and varied for training, in order for evaluation.
+
+B batch, H height, W width, C channels, M examples of the transfer set, N of the split.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from kdcore.data.augmentation import Augmentation
+from kdcore.data.dataset import ArraySplit
+from kdcore.data.transfer import select_examples
+from kdcore.seeds import derive_seed
+from kdcore.spec.transfer import TransferSpec
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What one step works on; all tensors on one device.
+
+    Attributes:
+        images_BCHW: float32 in [0, 1], channels_last memory format.
+        labels_B: int64.
+        indices_B: int64, positions in the split.
+        view_B: int64, which view of the image this is; with `indices_B` it determines the pixels.
+    """
+
+    images_BCHW: torch.Tensor
+    labels_B: torch.Tensor
+    indices_B: torch.Tensor
+    view_B: torch.Tensor
+
+
+def _to_float(images_BHWC: torch.Tensor) -> torch.Tensor:
+    """Turn bytes into values in [0, 1]; BHWC in memory is BCHW in channels_last."""
+    return images_BHWC.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+@dataclass(frozen=True, eq=False)
+class _EpochPlan:
+    epoch: int
+    order_M: torch.Tensor
+    view_M: torch.Tensor
+
+
+class TrainView:
+    """The transfer set of a train split, kept on the device as one uint8 array.
+
+    Each batch depends on spec, seed, epoch and step alone, so training can begin anywhere. The
+    draws are made on the CPU, hence the same on every device, once for a whole epoch.
+
+    Attributes:
+        num_examples: Size of the transfer set, M.
+        steps_per_epoch: The last batch of an epoch may be short; it is kept.
+        num_views: How many views of each image can occur.
+    """
+
+    def __init__(
+        self,
+        split: ArraySplit,
+        *,
+        transfer: TransferSpec,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+    ) -> None:
+        """Select the transfer set and copy it to the device.
+
+        Raises:
+            IncompatibleInputs: `label_out_of_range`, `transfer_set_empty`, `shift_too_large`.
+        """
+        height, width = split.images_NHWC.shape[1:3]
+        self._augmentation = Augmentation.from_spec(
+            transfer.augmentation, height=height, width=width
+        )
+        selected_M = select_examples(split.labels_N, transfer, seed=seed)
+        self._images_MHWC = torch.from_numpy(split.images_NHWC[selected_M]).to(device)
+        self._labels_M = torch.from_numpy(split.labels_N[selected_M]).to(device)
+        self._indices_M = torch.from_numpy(selected_M).to(device)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._device = device
+        self._plan: _EpochPlan | None = None
+        self.num_examples = len(selected_M)
+        self.steps_per_epoch = math.ceil(self.num_examples / batch_size)
+        self.num_views = self._augmentation.num_views
+
+    def batch(self, epoch: int, step_in_epoch: int) -> Batch:
+        """Make the batch of one step; both arguments count from 0.
+
+        Raises:
+            IndexError: If the epoch has no such step.
+        """
+        if not 0 <= step_in_epoch < self.steps_per_epoch:
+            raise IndexError(f"step {step_in_epoch} of {self.steps_per_epoch} in an epoch")
+        if self._plan is None or self._plan.epoch != epoch:
+            self._plan = self._draw_plan(epoch)
+        start = step_in_epoch * self._batch_size
+        order_B = self._plan.order_M[start : start + self._batch_size]
+        view_B = self._plan.view_M[start : start + self._batch_size]
+        images_BHWC = self._augmentation.apply(self._images_MHWC.index_select(0, order_B), view_B)
+        return Batch(
+            images_BCHW=_to_float(images_BHWC),
+            labels_B=self._labels_M.index_select(0, order_B),
+            indices_B=self._indices_M.index_select(0, order_B),
+            view_B=view_B,
+        )
+
+    def _draw_plan(self, epoch: int) -> _EpochPlan:
+        order = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
+        views = torch.Generator().manual_seed(derive_seed(self._seed, "augmentation", epoch))
+        return _EpochPlan(
+            epoch,
+            self._moved(torch.randperm(self.num_examples, generator=order)),
+            self._moved(self._augmentation.draw_views(self.num_examples, views)),
+        )
+
+    def _moved(self, drawn_M: torch.Tensor) -> torch.Tensor:
+        # From pinned memory the copy joins the device's queue without waiting for it.
+        if self._device.type == "cuda":
+            drawn_M = drawn_M.pin_memory()
+        return drawn_M.to(self._device, non_blocking=True)
+
+
+class EvalView:
+    """A split in its own order, without augmentation.
+
+    On a CPU batches are cut from the memory map; other devices keep the split as one uint8 array.
+    """
+
+    def __init__(self, split: ArraySplit, *, device: torch.device) -> None:
+        self._split = split
+        self._device = device
+        self._images_NHWC = (
+            None
+            if device.type == "cpu"
+            else torch.from_numpy(np.array(split.images_NHWC)).to(device)
+        )
+        self._labels_N = torch.from_numpy(np.array(split.labels_N)).to(device)
+        self.num_examples = len(split)
+
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """Go through the split once; the last batch may be short."""
+        for start in range(0, self.num_examples, batch_size):
+            part = slice(start, min(start + batch_size, self.num_examples))
+            indices_B = torch.arange(part.start, part.stop, device=self._device)
+            yield Batch(
+                images_BCHW=_to_float(self._images(part)),
+                labels_B=self._labels_N[part],
+                indices_B=indices_B,
+                view_B=torch.zeros_like(indices_B),
+            )
+
+    def _images(self, part: slice) -> torch.Tensor:
+        if self._images_NHWC is not None:
+            return self._images_NHWC[part]
+        # A copy: torch must not see the map's read-only memory.
+        return torch.from_numpy(np.array(self._split.images_NHWC[part]))
