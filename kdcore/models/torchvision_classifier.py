@@ -1,6 +1,6 @@
 """The `torchvision/<name>` family: torchvision's classifiers as torchvision builds them."""
 
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import torch
@@ -37,15 +37,35 @@ def torchvision_classifier(
             pointer="/architecture",
         )
     name = architecture.torchvision_name
-    misfit = _misfit(name, image)
-    if misfit is not None:
+    try:
+        return _construct_fitting(name, image, num_classes=num_classes)
+    except _Misfit as misfit:
         raise IncompatibleInputs(
             "image_size_does_not_fit",
             f"{architecture.architecture} does not take images of {image.height}x{image.width} "
             f"pixels: {misfit}. {_advice(name, image)}",
             pointer="/architecture",
-        )
-    return _construct(name, image, num_classes=num_classes)
+        ) from None
+
+
+class _Misfit(Exception):
+    """The images have a size that the network does not take; the message is the reason."""
+
+
+def _construct_fitting(name: str, image: ImageInput, *, num_classes: int) -> nn.Module:
+    if name.startswith("vit_") and image.height != image.width:
+        raise _Misfit("they must be square")
+    try:
+        network = _construct(name, image, num_classes=num_classes)
+        dry_run(network, image)
+    except NotImplementedError:  # a RuntimeError that is not about the images
+        raise
+    except (RuntimeError, ValueError, AssertionError) as error:  # torch uses all three
+        reason = str(error).partition("\n")[0]
+        if isinstance(error, ValueError):  # maxvit goes on with advice for its own developers
+            reason = reason.partition(". ")[0]
+        raise _Misfit(reason.rstrip(".!")) from None
+    return network
 
 
 def _construct(name: str, image: ImageInput, *, num_classes: int) -> nn.Module:
@@ -77,31 +97,10 @@ class _WidthsOnCpu(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _misfit(name: str, image: ImageInput) -> str | None:
-    """Say why images of this size do not fit, or None; takes no memory for weights."""
-    if name.startswith("vit_") and image.height != image.width:
-        return "they must be square"
-    try:
-        with torch.device("meta"):
-            network = _construct(name, image, num_classes=2)
-        dry_run(network, image)
-    except NotImplementedError:  # a RuntimeError that is not about the images
-        raise
-    except (RuntimeError, ValueError, AssertionError) as error:
-        return _first_line(error)
-    return None
-
-
-def _first_line(error: Exception) -> str:
-    line = str(error).partition("\n")[0]
-    if isinstance(error, ValueError):  # maxvit goes on with advice for its own developers
-        line = line.partition(". ")[0]
-    return line.rstrip(".!")
-
-
 def _advice(name: str, image: ImageInput) -> str:
     for side in _SIZES_TO_SUGGEST:
         square = image.model_copy(update={"height": side, "width": side})
-        if _misfit(name, square) is None:
+        with suppress(_Misfit), torch.device("meta"):
+            _construct_fitting(name, square, num_classes=2)
             return f"Images of {side}x{side} pixels would fit; or choose another architecture."
     return "Choose another architecture."
