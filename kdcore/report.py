@@ -46,6 +46,7 @@ class Latency(_ReportModel):
     batch_size: int
     median_ms: float
     p95_ms: float
+    num_repeats: int = Field(description="Passes timed; fewer for slow networks.")
     device: str
     num_threads: int
 
