@@ -1,0 +1,57 @@
+"""The charts of `report.html`: one for each metric, all runs over one another."""
+
+from collections.abc import Sequence
+
+from kdcore.export.line_chart import ChartLine, ReferenceLine, line_chart
+from kdcore.export.markup import Markup, element
+from kdcore.export.number_text import axis_number, percent
+from kdcore.export.report_rows import RUN_ORDER
+from kdcore.export.series import MetricSeries
+from kdcore.report import Report
+
+ACCURACY, CROSS_ENTROPY = "test_accuracy", "test_cross_entropy"
+_TITLES = {
+    ACCURACY: "Accuracy on the test split",
+    CROSS_ENTROPY: "Cross-entropy on the test split, nats",
+}
+
+
+def metric_charts(report: Report, series: Sequence[MetricSeries]) -> tuple[Markup, ...]:
+    """Draw every metric; those on the test split first, with the teacher's level beside them."""
+    names = list(dict.fromkeys([*_TITLES, *(one.name for one in series)]))
+    drawn = [(name, [one for one in series if one.name == name]) for name in names]
+    return tuple(_chart(report, name, found) for name, found in drawn if found)
+
+
+def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
+    title = _TITLES.get(name, f"{name.replace('_', ' ').capitalize()} in training")
+    in_order = sorted(series, key=lambda one: RUN_ORDER.index(one.run))
+    return element(
+        "section",
+        element("h2", title),
+        line_chart(
+            [ChartLine(one.run, one.run, one.steps, one.values) for one in in_order],
+            title=title,
+            x_label="optimizer step",
+            references=_teacher_level(report, name),
+            write_y=_percent if name.endswith("accuracy") else _number,
+        ),
+    )
+
+
+def _teacher_level(report: Report, name: str) -> tuple[ReferenceLine, ...]:
+    teacher = report.columns.get("teacher")
+    scores = teacher.splits.get("test") if teacher is not None else None
+    if scores is None or name not in _TITLES:
+        return ()
+    level = scores.accuracy if name == ACCURACY else scores.cross_entropy
+    return (ReferenceLine("teacher", "teacher", level),)
+
+
+def _percent(value: float) -> str:
+    text = percent(value, digits=2)
+    return text.replace(".00 ", " ") if text.endswith(".00 %") else text
+
+
+def _number(value: float) -> str:
+    return axis_number(float(f"{value:.4g}"))

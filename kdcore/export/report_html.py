@@ -1,0 +1,137 @@
+"""`report.html`: the whole evaluation on one page that needs nothing else, script or network."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from kdcore.export.atomic import write_text
+from kdcore.export.heat_map import MAX_CLASSES, confusion_heat_map
+from kdcore.export.markup import Markup, element, escape, join
+from kdcore.export.report_charts import metric_charts
+from kdcore.export.report_rows import cost_rows, headline, latency_note, main_run, score_rows
+from kdcore.export.report_style import STYLE
+from kdcore.export.report_tables import (
+    classes_table,
+    confusions_table,
+    facts_table,
+    measures_table,
+)
+from kdcore.export.series import MetricSeries
+from kdcore.report import Environment, Report
+from kdcore.spec import DistillJob, TrainJob
+
+# The page may load nothing and run nothing, whatever a name in it says.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}
+</style>
+</head>
+<body>{body}</body>
+</html>
+"""
+
+
+def write_report_html(
+    path: Path,
+    report: Report,
+    *,
+    spec: TrainJob | DistillJob,
+    series: Sequence[MetricSeries] = (),
+) -> Path:
+    """Write the page; gives `path`."""
+    return write_text(path, render_report(report, spec=spec, series=series))
+
+
+def render_report(
+    report: Report, *, spec: TrainJob | DistillJob, series: Sequence[MetricSeries] = ()
+) -> str:
+    """Make the page: tables, curves and confusion matrices, for light and dark screens.
+
+    Everything that comes from people (names of job and classes, tags) is escaped.
+    """
+    what = "Distillation report" if report.kind == "distill" else "Training report"
+    title = spec.name or what
+    splits = tuple(report.columns[main_run(report)].splits)
+    body = element(
+        "main",
+        element(
+            "header",
+            element("p", what, class_="kicker"),
+            element("h1", title),
+            *(element("p", headline(report, split), class_="lead") for split in splits),
+        ),
+        *(_scores_section(report, split) for split in splits),
+        _cost_section(report),
+        element("div", *metric_charts(report, series), class_="pair"),
+        *(part for split in splits for part in _class_sections(report, split)),
+        _environment_section(report.environment, spec),
+    )
+    return _PAGE.format(policy=_POLICY, title=escape(title), style=STYLE, body=body)
+
+
+def _scores_section(report: Report, split: str) -> Markup:
+    count = report.columns[main_run(report)].splits[split].num_examples
+    note = (
+        f"Measured on the {count:,} images of the {split} split with the weights of the last epoch."
+    )
+    if report.difference is not None:
+        note += " Difference: student minus control, which is the same network trained without "
+        note += "the teacher from the same initial weights, with the same data order and budget."
+    return element(
+        "section",
+        measures_table(report, score_rows(report, split), caption=f"On the {split} split"),
+        element("p", note, class_="note"),
+    )
+
+
+def _cost_section(report: Report) -> Markup:
+    notes = ["FLOPs: 2 per multiply-add of convolutions and linear layers.", latency_note(report)]
+    return element(
+        "section",
+        measures_table(report, cost_rows(report), caption="Size and cost"),
+        element("p", " ".join(notes).strip(), class_="note"),
+    )
+
+
+def _class_sections(report: Report, split: str) -> tuple[Markup, ...]:
+    run = main_run(report)
+    scores = report.columns[run].splits[split]
+    title = f"What the {run} takes for what, {split} split"
+    pictures = []
+    if len(scores.confusion_matrix) <= MAX_CLASSES:
+        key = "Row: true class. Column: prediction. Blue: share that is right. Orange: confusions."
+        heat_map = confusion_heat_map(scores, report.class_names, title=title)
+        pictures = [heat_map, element("p", key, class_="note")]
+    details = element(
+        "details", element("summary", "Accuracy of every class"), classes_table(report, split)
+    )
+    confused = element("h2", f"Most confused by the {run}")
+    return (
+        element("section", element("h2", title), *pictures),
+        element("section", confused, confusions_table(report, scores), details),
+    )
+
+
+def _environment_section(environment: Environment, spec: TrainJob | DistillJob) -> Markup:
+    facts = [
+        ("Device", f"{environment.device}: {environment.device_name}"),
+        ("CPU threads", str(environment.num_threads)),
+        ("Precision in training", environment.precision),
+        ("Seed", str(environment.seed)),
+        ("Versions", ", ".join(f"{k} {v}" for k, v in environment.versions.items())),
+        ("Revision", environment.revision or "unknown"),
+    ]
+    text = json.dumps(spec.model_dump(mode="json"), indent=2, ensure_ascii=False)
+    return element(
+        "section",
+        element("h2", "How it was made"),
+        facts_table(facts),
+        join(element("details", element("summary", "The job's spec"), element("pre", text))),
+    )
