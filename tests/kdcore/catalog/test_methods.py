@@ -1,0 +1,34 @@
+"""The catalogue lists every method that a job can name, with its paper and its needs."""
+
+import json
+from typing import get_args
+
+from kdcore.catalog.methods import methods
+from kdcore.spec import MethodSpec
+
+
+def test_every_method_of_the_spec_is_listed_once() -> None:
+    union, *_ = get_args(MethodSpec)
+
+    assert len(methods()) == len(get_args(union))
+    assert {entry.spec for entry in methods()} == set(get_args(union))
+
+
+def test_name_is_the_one_in_the_spec() -> None:
+    for entry in methods():
+        assert entry.spec.model_fields["name"].default == entry.name
+
+
+def test_schema_is_json_and_requires_the_name() -> None:
+    for entry in methods():
+        schema = json.loads(json.dumps(entry.json_schema()))
+
+        assert schema["required"] == ["name"]
+        assert schema["additionalProperties"] is False
+
+
+def test_every_method_cites_its_paper_and_needs_one_teacher() -> None:
+    for entry in methods():
+        assert entry.paper.url.startswith("https://arxiv.org/abs/")
+        assert (entry.needs.min_teachers, entry.needs.max_teachers) == (1, 1)
+        assert entry.needs.labels == "if_ce_weight"
