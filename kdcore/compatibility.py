@@ -36,9 +36,7 @@ def check_job_fits(
         check_teacher_fits(teacher, dataset, pointer=f"/teachers/{index}/model")
 
 
-def check_teacher_fits(
-    teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str
-) -> None:
+def check_teacher_fits(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
     """Check that a teacher takes the dataset's images and answers in its classes.
 
     Raises:

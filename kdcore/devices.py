@@ -19,6 +19,11 @@ class Compute:
     precision: Precision
     num_threads: int
 
+    @property
+    def autocast_dtype(self) -> torch.dtype | None:
+        """The format that matrix work is cast to, or None to leave float32 as it is."""
+        return torch.bfloat16 if self.precision == "bfloat16" else None
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Run matrix work in bfloat16 if that is this run's precision."""
         if self.precision == "float32":

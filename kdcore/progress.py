@@ -72,6 +72,7 @@ class Resumed(_Event):
     type: Literal["resumed"] = "resumed"
     run: Run
     step: int
+    total_steps: int = Field(description="Steps finished over all runs of the job.")
 
 
 class LogLine(_Event):

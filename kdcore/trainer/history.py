@@ -26,9 +26,10 @@ class History:
         return self._series.get((run, name), ([], []))
 
     def items(self) -> Iterator[tuple[Run, str, Series]]:
-        """Every series, in the order in which each began."""
-        for (run, name), series in self._series.items():
-            yield run, name, series
+        """Every series: runs in the order in which they began, names by alphabet."""
+        runs = list(dict.fromkeys(run for run, _ in self._series))
+        for run, name in sorted(self._series, key=lambda key: (runs.index(key[0]), key[1])):
+            yield run, name, self._series[run, name]
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """Float64 tensors [2, points] (steps, values) by `<run>/<name>`, without loss."""

@@ -4,8 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-import torch
-
 from kdcore.devices import Compute
 from kdcore.errors import IncompatibleInputs
 from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
@@ -62,7 +60,10 @@ class JobTrainer:
         if state is not None:
             self.finished = dict(state.finished)
             self.log = list(state.header.log)
-            self.controls.report(Resumed(run=state.header.run, step=state.header.step))
+            header = state.header
+            self.controls.report(
+                Resumed(run=header.run, step=header.step, total_steps=header.total_steps)
+            )
             self.say(f"resumed {state.header.run} at step {state.header.step}")
 
     @property
@@ -74,6 +75,10 @@ class JobTrainer:
         """Add a line to the training log."""
         self.log = [*self.log, message][-_KEPT_LOG_LINES:]
         self.controls.report(LogLine(message=message))
+
+    def log_lines(self) -> list[str]:
+        """The training log so far, earlier attempts included."""
+        return list(self.log)
 
     def train(self) -> dict[Run, Tensors]:
         """Train what is not finished yet; give the weights of every run by name.
@@ -178,8 +183,3 @@ def _restore(loop: TrainingLoop, state: JobState) -> None:
         restore_optimizer(loop.optimizer, state.optimizer)
     loop.window.restore(state.window, state.header.window_count)
     loop.step = state.header.step
-
-
-def weights_to_cpu(weights: Tensors) -> Tensors:
-    """Contiguous CPU copies of a run's weights, as exports want them."""
-    return {name: tensor.to("cpu", torch.preserve_format).contiguous() for name, tensor in weights.items()}

@@ -42,7 +42,6 @@ class RunPlan:
     teacher: Teacher | None
     view: TrainView
     training: TrainingSpec
-    use_labels: bool
     evaluate_every_epochs: int
 
     @property
@@ -96,7 +95,8 @@ class TrainingLoop:
             self._stop_if_asked(watch)
             epoch, step_in_epoch = divmod(self.step, plan.view.steps_per_epoch)
             batch = plan.view.batch(epoch, step_in_epoch)
-            self.window.add(self._take_step(batch).terms)
+            losses = self._take_step(batch)
+            self.window.add({"loss": losses.total, **losses.terms})
             self.step += 1
             pace.count(len(batch.images_BCHW))
             ended_epoch = step_in_epoch + 1 == plan.view.steps_per_epoch
@@ -133,11 +133,12 @@ class TrainingLoop:
                 steps_per_epoch=plan.view.steps_per_epoch,
             ),
         )
-        teacher_logits_BC = None if plan.teacher is None else plan.teacher(batch.images_BCHW)
+        teacher_logits_BC = None
+        if plan.teacher is not None and plan.objective.needs_teacher:
+            teacher_logits_BC = plan.teacher(batch.images_BCHW)
         with self.compute.autocast():
             logits_BC = plan.classifier(batch.images_BCHW)
-        labels_B = batch.labels_B if plan.use_labels else None
-        losses = plan.objective(logits_BC, labels_B, teacher_logits_BC)
+        losses = plan.objective(logits_BC, batch.labels_B, teacher_logits_BC)
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         if training.gradient_clip_norm is not None:

@@ -51,7 +51,7 @@ class LossWindow:
         if self._device.type == "cuda":
             host = torch.empty(means.shape, dtype=means.dtype, pin_memory=True)
             means = host.copy_(means, non_blocking=True)
-            copied = torch.cuda.Event()
+            copied = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch leaves it untyped
             copied.record()
         self._pending.append(_Pending(step, tuple(self._sums), means, copied))
         self._sums, self._count = {}, 0
@@ -61,12 +61,14 @@ class LossWindow:
         landed = []
         while self._pending:
             head = self._pending[0]
-            if head.copied is not None and not head.copied.query():
+            if head.copied is not None and not head.copied.query():  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 if not wait:
                     break
                 head.copied.synchronize()
             self._pending.popleft()
-            landed.append(Reading(head.step, dict(zip(head.names, head.means.tolist(), strict=True))))
+            landed.append(
+                Reading(head.step, dict(zip(head.names, head.means.tolist(), strict=True)))
+            )
         return landed
 
     def state(self) -> tuple[dict[str, torch.Tensor], int]:

@@ -51,9 +51,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tenso
     }
 
 
-def restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
-) -> None:
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` took."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
@@ -62,9 +60,12 @@ def restore_optimizer(
         parameter = parameters[int(index)]
         # Fused kernels walk memory in order, so a moment must lie as its parameter lies
         # (channels_last); files hold plain row-major tensors.
-        if tensor.shape == parameter.shape:
-            tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
-        state.setdefault(int(index), {})[key] = tensor
+        laid_out = (
+            torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+            if tensor.shape == parameter.shape
+            else tensor
+        )
+        state.setdefault(int(index), {})[key] = laid_out.detach()
     optimizer.load_state_dict(
         {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
     )

@@ -44,8 +44,8 @@ class Pace:
         if self._images and elapsed > 0:
             newest = self._images / elapsed
             smoothed = self._images_per_second
-            self._images_per_second = newest if not smoothed else (
-                _SMOOTHING * newest + (1 - _SMOOTHING) * smoothed
+            self._images_per_second = (
+                newest if not smoothed else (_SMOOTHING * newest + (1 - _SMOOTHING) * smoothed)
             )
         self._last_time, self._images = now, 0
         self._report(self._progress(step))

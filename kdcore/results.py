@@ -1,0 +1,223 @@
+"""From trained weights to what a user downloads: report, exports, charts, manifest."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from kdcore.checkpoints import sha256_of
+from kdcore.data import ArrayDataset, SplitName
+from kdcore.devices import Compute
+from kdcore.evaluation import (
+    EvaluatedNetwork,
+    describe_environment,
+    difference,
+    evaluate_network,
+)
+from kdcore.export import export_network
+from kdcore.export.atomic import write_text
+from kdcore.export.manifest_file import write_manifest
+from kdcore.export.metrics_csv import write_metrics_csv
+from kdcore.export.model_card import write_model_card
+from kdcore.export.report_html import write_report_html
+from kdcore.export.series import MetricSeries
+from kdcore.manifest import (
+    ManifestAttempt,
+    ManifestDataset,
+    ManifestSplit,
+    ManifestTeacher,
+    build_manifest,
+)
+from kdcore.models import Classifier, build_network, channels_last
+from kdcore.progress import Reporter, StageStarted
+from kdcore.report import NetworkReport, Report, Run
+from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.teacher import Teacher
+from kdcore.trainer.history import History
+
+# Enough real images to tell a wrong export from rounding.
+_SAMPLE_IMAGES = 64
+
+_MEDIA_TYPES = {
+    ".safetensors": "application/octet-stream",
+    ".onnx": "application/octet-stream",
+    ".pt2": "application/octet-stream",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".log": "text/plain; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+}
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file of a finished job."""
+
+    name: str
+    path: Path
+    sha256: str
+    size_bytes: int
+    media_type: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a job ran: what a service knows and a library does not."""
+
+    job_id: str | None = None
+    attempts: tuple[ManifestAttempt, ...] = ()
+
+
+UNKNOWN_PROVENANCE = Provenance()
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A trained job before it is evaluated."""
+
+    spec: TrainJob | DistillJob
+    dataset: ArrayDataset
+    description: NetworkDescription
+    weights: Mapping[Run, Mapping[str, torch.Tensor]]
+    """The finished runs; the first is what the job was for."""
+    teacher: Teacher | None
+    teacher_sha256: tuple[str, ...]
+    history: History
+    log_lines: Callable[[], list[str]]
+    compute: Compute
+
+
+def write_results(
+    outcome: Outcome, folder: Path, reporter: Reporter, provenance: Provenance
+) -> tuple[Report, tuple[Artifact, ...]]:
+    """Evaluate every network, export the ones asked for, write every file of the job.
+
+    Raises:
+        ExportFailed: an exported file does not compute what the network computes.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    reporter(StageStarted(stage="evaluating"))
+    classifiers = {run: _rebuild(outcome, run) for run in outcome.weights}
+    report = _evaluate(outcome, classifiers)
+    reporter(StageStarted(stage="exporting"))
+    _export(outcome, classifiers, folder)
+    write_text(folder / "report.json", report.model_dump_json(indent=2) + "\n")
+    _write_texts(outcome, report, folder)
+    manifest = build_manifest(
+        folder,
+        spec=outcome.spec,
+        environment=report.environment,
+        teachers=_manifest_teachers(outcome),
+        dataset=_manifest_dataset(outcome),
+        attempts=provenance.attempts,
+        job_id=provenance.job_id,
+    )
+    write_manifest(folder, manifest)
+    return report, _artifacts(folder)
+
+
+def _rebuild(outcome: Outcome, run: Run) -> Classifier:
+    network = build_network(outcome.description)
+    network.load_state_dict(dict(outcome.weights[run]), strict=True)
+    network = channels_last(network.to(outcome.compute.device))
+    return Classifier(network, outcome.description.input)
+
+
+def _evaluate(outcome: Outcome, classifiers: Mapping[Run, Classifier]) -> Report:
+    columns: dict[Run, NetworkReport] = {}
+    teacher = None
+    if outcome.teacher is not None:
+        teacher = _measure(outcome, outcome.teacher.classifier, None)
+        columns["teacher"] = teacher.report
+    for run, classifier in classifiers.items():
+        columns[run] = _measure(outcome, classifier, teacher).report
+    has_control = "student" in columns and "control" in columns
+    return Report(
+        kind=outcome.spec.kind,
+        columns=columns,
+        difference=difference(columns["student"], columns["control"]) if has_control else None,
+        class_names=outcome.description.class_names,
+        environment=describe_environment(outcome.compute, seed=outcome.spec.training.seed),
+    )
+
+
+def _measure(
+    outcome: Outcome, classifier: Classifier, teacher: EvaluatedNetwork | None
+) -> EvaluatedNetwork:
+    wanted = outcome.spec.evaluation
+    splits: list[SplitName] = [name for name in ("train", "test") if name in wanted.splits]
+    return evaluate_network(
+        classifier,
+        outcome.dataset,
+        splits=splits,
+        device=outcome.compute.device,
+        teacher=teacher,
+        latency=wanted.latency,
+    )
+
+
+def _export(outcome: Outcome, classifiers: Mapping[Run, Classifier], folder: Path) -> None:
+    images_NHWC = outcome.dataset.split("test").images_NHWC[:_SAMPLE_IMAGES].copy()
+    sample_images_BCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() / 255
+    for run, classifier in classifiers.items():
+        export_network(
+            classifier,
+            outcome.description,
+            run=run,
+            formats=["safetensors"] if run == "control" else outcome.spec.exports,
+            folder=folder,
+            sample_images_BCHW=sample_images_BCHW,
+        )
+
+
+def _write_texts(outcome: Outcome, report: Report, folder: Path) -> None:
+    series = [
+        MetricSeries(run, name, tuple(steps), tuple(values))
+        for run, name, (steps, values) in outcome.history.items()
+    ]
+    write_metrics_csv(folder / "metrics.csv", series)
+    write_report_html(folder / "report.html", report, spec=outcome.spec, series=series)
+    write_model_card(
+        folder / "model_card.md", report, spec=outcome.spec, description=outcome.description
+    )
+    write_text(folder / "training.log", "".join(f"{line}\n" for line in outcome.log_lines()))
+
+
+def _manifest_teachers(outcome: Outcome) -> list[ManifestTeacher]:
+    if not isinstance(outcome.spec, DistillJob):
+        return []
+    return [
+        ManifestTeacher(model=teacher.model, sha256=sha256)
+        for teacher, sha256 in zip(outcome.spec.teachers, outcome.teacher_sha256, strict=True)
+    ]
+
+
+def _manifest_dataset(outcome: Outcome) -> ManifestDataset:
+    splits = outcome.dataset.description.splits
+    return ManifestDataset(
+        dataset=outcome.spec.dataset,
+        splits={
+            name: ManifestSplit(
+                num_examples=split.num_examples,
+                images_sha256=split.images_sha256,
+                labels_sha256=split.labels_sha256,
+            )
+            for name, split in splits.items()
+        },
+    )
+
+
+def _artifacts(folder: Path) -> tuple[Artifact, ...]:
+    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    return tuple(
+        Artifact(
+            name=path.name,
+            path=path,
+            sha256=sha256_of(path),
+            size_bytes=path.stat().st_size,
+            media_type=_MEDIA_TYPES[path.suffix],
+        )
+        for path in paths
+    )

@@ -1,0 +1,272 @@
+"""The front door: a spec and its inputs in, a network, its report and its artifacts out."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.nn import functional
+
+from kdcore.checkpoints import read_safetensors, sha256_of
+from kdcore.compatibility import DatasetFacts, check_job_fits
+from kdcore.data import ArrayDataset, TrainView
+from kdcore.devices import Compute, choose_compute, computing
+from kdcore.errors import IncompatibleInputs, OutOfMemory
+from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
+from kdcore.methods import build_objective
+from kdcore.models import Classifier, build_network, channels_last
+from kdcore.progress import Reporter, RunEvent, StageStarted
+from kdcore.report import Report, Run
+from kdcore.results import (
+    UNKNOWN_PROVENANCE,
+    Artifact,
+    Outcome,
+    Provenance,
+    write_results,
+)
+from kdcore.seeds import derive_seed
+from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.teacher import Teacher
+from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, RunPlan, job_digest
+
+JobSpec = TrainJob | DistillJob
+
+
+@dataclass(frozen=True)
+class TeacherInput:
+    """A teacher: what it is, and its weights as a safetensors file that kdcore wrote."""
+
+    description: NetworkDescription
+    weights: Path
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a finished job leaves."""
+
+    report: Report
+    artifacts: tuple[Artifact, ...]
+
+
+def ignore_events(event: RunEvent) -> None:
+    """Report to nobody."""
+
+
+def never_stop() -> bool:
+    """Let the job run to its end."""
+    return False
+
+
+def run(
+    spec: JobSpec,
+    *,
+    dataset: ArrayDataset,
+    teachers: Sequence[TeacherInput] = (),
+    folder: Path,
+    device: str = "auto",
+    num_threads: int | None = None,
+    reporter: Reporter = ignore_events,
+    should_stop: Callable[[], bool] = never_stop,
+    checkpoint_seconds: float = 20.0,
+    provenance: Provenance = UNKNOWN_PROVENANCE,
+) -> RunResult:
+    """Train, evaluate and export what `spec` asks for.
+
+    Writes `checkpoints/` and `artifacts/` below `folder`. If `folder/checkpoints` holds a
+    checkpoint of this same job, goes on from it; on CPU the result then has the same bits as
+    that of an undisturbed run with the same number of threads.
+
+    Args:
+        spec: The job.
+        dataset: The images and labels; `spec.dataset` is only a name here.
+        teachers: One for each of `spec.teachers`, in their order.
+        folder: Where to write; made if missing.
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        num_threads: CPU threads; all usable cores if left out. A resumed job keeps its number.
+        reporter: Is told every event, in order, in this thread.
+        should_stop: Asked before every step; True ends the run after a checkpoint.
+        checkpoint_seconds: Time between checkpoints.
+        provenance: What the caller knows of where the job comes from, for the manifest.
+
+    Raises:
+        IncompatibleInputs: spec, dataset and teachers do not fit one another.
+        Diverged, OutOfMemory, TimeLimitReached: training cannot go on.
+        Interrupted: `should_stop` said so; call again to go on.
+        ExportFailed: an exported file does not compute what the network computes.
+    """
+    reporter(StageStarted(stage="preparing"))
+    _check_inputs(spec, dataset, teachers)
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    resumed = checkpoints.newest()
+    compute = choose_compute(
+        device=device,
+        precision=spec.training.precision,
+        num_threads=resumed.header.num_threads if resumed else num_threads,
+    )
+    with computing(compute), _memory_errors():
+        job = _Job(spec, dataset, _load_teacher(teachers, compute, reporter), compute)
+        trainer = JobTrainer(
+            runs=job.runs,
+            make_plan=job.plan,
+            evaluate=job.evaluate,
+            digest=_digest(spec, dataset, teachers),
+            compute=compute,
+            folder=checkpoints,
+            controls=JobControls(
+                report=reporter,
+                should_stop=should_stop,
+                max_seconds=spec.limits.max_seconds,
+                checkpoint_every_seconds=checkpoint_seconds,
+            ),
+            resumed=resumed,
+        )
+        weights = trainer.train()
+        outcome = Outcome(
+            spec=spec,
+            dataset=dataset,
+            description=job.description,
+            weights=weights,
+            teacher=job.teacher,
+            teacher_sha256=tuple(sha256_of(teacher.weights) for teacher in teachers),
+            history=trainer.recorder.history,
+            log_lines=trainer.log_lines,
+            compute=compute,
+        )
+        report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)
+        return RunResult(report, artifacts)
+
+
+class _Job:
+    """The networks and data of one job, made for the trainer as it asks for them."""
+
+    def __init__(
+        self, spec: JobSpec, dataset: ArrayDataset, teacher: Teacher | None, compute: Compute
+    ) -> None:
+        self.spec = spec
+        self.dataset = dataset
+        self.teacher = teacher
+        self.compute = compute
+        self.description = describe_network(spec, dataset)
+        self.runs = _runs_of(spec)
+        seed, device = spec.training.seed, compute.device
+        self._view = TrainView(
+            dataset.split("train"),
+            transfer=spec.transfer,
+            batch_size=spec.training.batch_size,
+            seed=seed,
+            device=device,
+        )
+
+    def plan(self, run: Run, index: int) -> RunPlan:
+        """Make a run with fresh weights: student and control begin with the same."""
+        spec = self.spec
+        network = build_network(
+            self.description,
+            device=self.compute.device,
+            seed=derive_seed(spec.training.seed, "weights"),
+        )
+        method = spec.method if isinstance(spec, DistillJob) and run == "student" else None
+        return RunPlan(
+            run=run,
+            run_index=index,
+            num_runs=len(self.runs),
+            classifier=Classifier(channels_last(network), self.description.input),
+            objective=build_objective(method),
+            teacher=self.teacher if method is not None else None,
+            view=self._view,
+            training=spec.training,
+            evaluate_every_epochs=spec.evaluation.every_epochs,
+        )
+
+    def evaluate(self, plan: RunPlan) -> dict[str, float]:
+        """Accuracy and cross-entropy on the test split, for the live curve."""
+        test = self.dataset.split("test")
+        logits_NC = predict_logits(
+            plan.classifier, test, batch_size=DEFAULT_BATCH_SIZE, device=self.compute.device
+        )
+        labels_N = torch.from_numpy(test.labels_N.copy())
+        accuracy = (logits_NC.argmax(dim=1) == labels_N).double().mean()
+        return {
+            "test_accuracy": float(accuracy),
+            "test_cross_entropy": float(functional.cross_entropy(logits_NC, labels_N)),
+        }
+
+
+def describe_network(spec: JobSpec, dataset: ArrayDataset) -> NetworkDescription:
+    """Describe the network that `spec` trains on `dataset`: its input, classes, normalisation."""
+    description = dataset.description
+    return NetworkDescription(
+        architecture=spec.student if isinstance(spec, DistillJob) else spec.network,
+        input=description.image_input,
+        num_classes=description.num_classes,
+        class_names=description.class_names,
+    )
+
+
+def _runs_of(spec: JobSpec) -> tuple[Run, ...]:
+    if isinstance(spec, TrainJob):
+        return ("network",)
+    return ("student", "control") if spec.control else ("student",)
+
+
+def _check_inputs(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> None:
+    wanted = len(spec.teachers) if isinstance(spec, DistillJob) else 0
+    if len(teachers) != wanted:
+        raise IncompatibleInputs(
+            "teachers_missing",
+            f"The spec names {wanted} teachers and {len(teachers)} were given; give one for each.",
+            pointer="/teachers",
+        )
+    description = dataset.description
+    facts = DatasetFacts(
+        shape_CHW=description.image_input.shape_CHW,
+        class_names=description.class_names,
+        train_counts=description.splits["train"].class_counts,
+        splits=tuple(description.splits),
+    )
+    check_job_fits(spec, facts, [teacher.description for teacher in teachers])
+
+
+def _load_teacher(
+    teachers: Sequence[TeacherInput], compute: Compute, reporter: Reporter
+) -> Teacher | None:
+    if not teachers:
+        return None
+    reporter(StageStarted(stage="teacher"))
+    (source,) = teachers
+    network = build_network(source.description)
+    weights, _ = read_safetensors(source.weights)
+    network.load_state_dict(weights, strict=True)
+    classifier = Classifier(network.to(compute.device), source.description.input)
+    return Teacher(classifier, autocast_dtype=compute.autocast_dtype)
+
+
+def _digest(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> str:
+    return job_digest(
+        spec.model_dump_json(),
+        dataset.description.model_dump_json(),
+        *(sha256_of(teacher.weights) for teacher in teachers),
+    )
+
+
+@contextmanager
+def _memory_errors() -> Iterator[None]:
+    """Turn the allocators' errors into one of ours; everything else passes."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        raise _out_of_memory() from error
+    except RuntimeError as error:
+        # torch's CPU allocator has no class of its own.
+        if "can't allocate memory" in str(error):
+            raise _out_of_memory() from error
+        raise
+
+
+def _out_of_memory() -> OutOfMemory:
+    return OutOfMemory(
+        "The device has too little memory for this job. Lower training.batch_size, or take a "
+        "smaller student.",
+        step=0,
+    )
