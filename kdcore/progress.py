@@ -92,5 +92,5 @@ RunEvent = Annotated[
 class Reporter(Protocol):
     """Takes the events of a run as they happen. Must not block for long."""
 
-    def __call__(self, event: RunEvent) -> None:
+    def __call__(self, event: RunEvent, /) -> None:
         """Take one event."""
