@@ -1,0 +1,67 @@
+"""Bring a database to a revision, and compare it with the tables: Alembic without its ini file."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, Engine, text
+
+from kdstore.tables import Base
+
+# Any number will do, as long as nobody else who shares the server takes it.
+_ADVISORY_LOCK = 7_365_011_204
+_LOCK_TIMEOUT = "5s"
+
+
+def upgrade(engine: Engine, *, revision: str = "head") -> None:
+    """Run the migrations up to `revision`, in one transaction; nothing if it is there already.
+
+    Several processes may do this at once: one runs, the others wait and find it done.
+    """
+    with engine.begin() as connection:
+        _take_turn(connection)
+        command.upgrade(_config(connection), revision)
+
+
+def downgrade(engine: Engine, *, revision: str) -> None:
+    """Run the migrations down to `revision`; "base" leaves an empty database."""
+    with engine.begin() as connection:
+        _take_turn(connection)
+        command.downgrade(_config(connection), revision)
+
+
+def find_drift(engine: Engine) -> list[str]:
+    """Compare the migrated database with the tables; one line for each difference."""
+    with engine.begin() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return [str(difference) for difference in compare_metadata(context, Base.metadata)]
+
+
+def create_revision(engine: Engine, *, slug: str) -> Path:
+    """Write a new migration from the difference between database and tables, to be reviewed."""
+    with engine.begin() as connection:
+        script = command.revision(_config(connection), message=slug, autogenerate=True)
+    if script is None or isinstance(script, list):
+        raise RuntimeError("Alembic wrote no single file; look into migrations/versions.")
+    return Path(script.path)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("file_template", "%%(year)d-%%(month).2d-%%(day).2d-%%(slug)s")
+    config.set_main_option("timezone", "UTC")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _take_turn(connection: Connection) -> None:
+    """Let only one migration run at a time, and never wait for long on tables in use.
+
+    SQLite needs neither: its transaction began with the one write lock.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))
