@@ -1,0 +1,132 @@
+"""Migrations run up, down and up again on both databases, and make what the tables say."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from kdstore.db import make_engine
+from kdstore.tables import Base
+from migrations import downgrade, find_drift, upgrade
+from migrations.__main__ import main
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An engine on a database that no migration has seen."""
+    if request.param == "sqlite":
+        engine = make_engine(f"sqlite:///{tmp_path}/empty.sqlite3")
+    else:
+        engine = make_engine(_new_postgres_database(request.getfixturevalue("postgres_server")))
+    yield engine
+    engine.dispose()
+
+
+def _new_postgres_database(server_url: str) -> str:
+    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS potstill_empty"))
+        connection.execute(text("CREATE DATABASE potstill_empty"))
+    admin.dispose()
+    return server_url.replace("potstill_test", "potstill_empty")
+
+
+def _tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def test_migrations_run_up_down_and_up_again(empty_engine: Engine) -> None:
+    upgrade(empty_engine)
+    assert _tables(empty_engine) == set(Base.metadata.tables)
+    downgrade(empty_engine, revision="base")
+    assert _tables(empty_engine) == set()
+    upgrade(empty_engine)
+    assert _tables(empty_engine) == set(Base.metadata.tables)
+
+
+def test_migrated_database_has_no_drift_from_the_tables(empty_engine: Engine) -> None:
+    upgrade(empty_engine)
+    assert find_drift(empty_engine) == []
+
+
+def test_drift_is_found_when_the_database_differs(empty_engine: Engine) -> None:
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE workers ADD COLUMN shoe_size INTEGER"))
+    (difference,) = find_drift(empty_engine)
+    assert "shoe_size" in difference
+
+
+def test_migrations_and_tables_write_the_same_sqlite_schema(tmp_path: Path) -> None:
+    """Alembic compares no CHECK constraint and no table option; this compares every word."""
+    schemas = []
+    for name, build in (("migrated", upgrade), ("declared", Base.metadata.create_all)):
+        engine = make_engine(f"sqlite:///{tmp_path}/{name}.sqlite3")
+        build(engine)
+        with engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%alembic%'")
+            )
+            # The order of constraints in a statement means nothing.
+            schemas.append(
+                {
+                    name: sorted(line.strip("\t ,") for line in sql.splitlines())
+                    for name, sql in rows
+                    if sql is not None
+                }
+            )
+        engine.dispose()
+    assert schemas[0] == schemas[1]
+
+
+def test_migrating_twice_at_once_migrates_once(empty_engine: Engine) -> None:
+    errors: list[Exception] = []
+
+    def migrate() -> None:
+        try:
+            upgrade(empty_engine)
+        except Exception as error:  # noqa: BLE001  # a thread's error must reach the test
+            errors.append(error)
+
+    threads = [threading.Thread(target=migrate) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert _tables(empty_engine) == set(Base.metadata.tables)
+
+
+def test_failed_migration_leaves_nothing_behind(empty_engine: Engine) -> None:
+    with empty_engine.begin() as connection:
+        connection.execute(text("CREATE TABLE upload_parts (in_the_way INTEGER)"))
+    with pytest.raises(Exception, match="upload_parts"):
+        upgrade(empty_engine)
+    assert _tables(empty_engine) == {"upload_parts"}
+
+
+class TestCommandLine:
+    def test_without_a_command_upgrades_the_configured_database(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("POTSTILL_DATA_DIR", str(tmp_path / "data"))
+        assert main([]) == 0
+        engine = make_engine(f"sqlite:///{tmp_path}/data/potstill.sqlite3")
+        assert _tables(engine) == set(Base.metadata.tables)
+        engine.dispose()
+
+    def test_check_fails_before_and_succeeds_after_the_upgrade(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("POTSTILL_DATA_DIR", str(tmp_path))
+        assert main(["check"]) == 1
+        assert "jobs" in capsys.readouterr().err
+        assert main(["upgrade"]) == 0
+        assert main(["check"]) == 0
+        assert main(["downgrade", "base"]) == 0
+        assert main(["check"]) == 1
