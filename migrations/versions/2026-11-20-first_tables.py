@@ -172,8 +172,8 @@ def _create_uploads() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stored_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("part_size_bytes > 0", name="ck_uploads_part_size_positive"),
-        sa.CheckConstraint("size_bytes > 0", name="ck_uploads_size_positive"),
+        sa.CheckConstraint("part_size_bytes > 0", name=op.f("ck_uploads_part_size_positive")),
+        sa.CheckConstraint("size_bytes > 0", name=op.f("ck_uploads_size_positive")),
         sa.ForeignKeyConstraint(
             ["workspace_id"], ["workspaces.id"], name="fk_uploads_workspace_id"
         ),
@@ -255,7 +255,7 @@ def _create_datasets() -> None:
         sa.Column("published_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "builtin = (workspace_id IS NULL)", name="ck_datasets_builtin_has_no_workspace"
+            "builtin = (workspace_id IS NULL)", name=op.f("ck_datasets_builtin_has_no_workspace")
         ),
         sa.ForeignKeyConstraint(
             ["source_upload_id"], ["uploads.id"], name="fk_datasets_source_upload_id"
