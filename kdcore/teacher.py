@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from kdcore.models import Classifier
+from kdcore.models.layout import channels_last
 
 
 class Teacher(nn.Module):
@@ -35,7 +36,7 @@ class Teacher(nn.Module):
         self, classifier: Classifier, *, autocast_dtype: torch.dtype | None = None
     ) -> None:
         super().__init__()
-        self.classifier = classifier.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub lacks it
+        self.classifier = channels_last(classifier)
         self.autocast_dtype = autocast_dtype
         self._modules_inside = tuple(classifier.modules())
         self._weights = tuple(classifier.parameters())

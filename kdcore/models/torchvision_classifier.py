@@ -1,6 +1,6 @@
 """The `torchvision/<name>` family: torchvision's classifiers as torchvision builds them."""
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ from kdcore.models.torchvision_import import import_torchvision_models
 from kdcore.spec.architectures import TorchvisionClassifier
 from kdcore.spec.networks import ImageInput
 
+# Each classifier takes at least one of them: most 32, a vit or maxvit 224, inception_v3 80.
 _SIZES_TO_SUGGEST = (32, 48, 64, 80, 96, 128, 160, 192, 224, 299)
 
 
@@ -78,9 +79,7 @@ def _construct(name: str, image: ImageInput, *, num_classes: int) -> nn.Module:
         options["input_size"] = (image.height, image.width)
     models = import_torchvision_models()
     with _WidthsOnCpu() if name.startswith("regnet_") else nullcontext():
-        network = models.get_model(name, weights=None, **options)
-    if not isinstance(network, nn.Module):  # torchvision carries no types
-        raise TypeError(f"torchvision built a {type(network).__name__} for {name}.")
+        network: nn.Module = models.get_model(name, weights=None, **options)
     return network
 
 
@@ -98,9 +97,15 @@ class _WidthsOnCpu(TorchFunctionMode):
 
 
 def _advice(name: str, image: ImageInput) -> str:
-    for side in _SIZES_TO_SUGGEST:
-        square = image.model_copy(update={"height": side, "width": side})
-        with suppress(_Misfit), torch.device("meta"):
+    side = next(side for side in _SIZES_TO_SUGGEST if _fits(name, image, side=side))
+    return f"Images of {side}x{side} pixels would fit; or choose another architecture."
+
+
+def _fits(name: str, image: ImageInput, *, side: int) -> bool:
+    square = image.model_copy(update={"height": side, "width": side})
+    try:
+        with torch.device("meta"):
             _construct_fitting(name, square, num_classes=2)
-            return f"Images of {side}x{side} pixels would fit; or choose another architecture."
-    return "Choose another architecture."
+    except _Misfit:
+        return False
+    return True
