@@ -9,8 +9,7 @@ from typing import Self
 import torch
 from torch import nn
 
-from kdcore.models import Classifier
-from kdcore.models.layout import channels_last
+from kdcore.models import Classifier, channels_last
 
 
 class Teacher(nn.Module):

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from kdcore.models.layout import channels_last
+from kdcore.models import channels_last
 
 
 def test_convolution_weights_are_laid_out_channels_last_with_their_values_and_names() -> None:
