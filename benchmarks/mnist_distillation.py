@@ -1,0 +1,144 @@
+"""Hinton's MNIST experiment through the service: teacher, student at T=20, the same net alone.
+
+    python benchmarks/mnist_distillation.py --mnist FOLDER --seeds 0 1 2
+
+FOLDER holds the four IDX files of MNIST (`train-images-idx3-ubyte.gz` and so on). They are zipped
+and uploaded as a stranger would; the teacher is trained with `kind: train` and turned into a
+model; for each seed one job trains the student and its control. The specs are
+`recipes/mnist/*.json`. Everything runs on the embedded default, started and stopped here. Results
+go to `benchmarks/results/`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from measuring import machine, write_result
+
+from kdclient import Potstill
+from kdclient.resources import Job
+from kdclient.services import Services
+from kdcore.report import Report
+
+ROOT = Path(__file__).parents[1]
+PAPER = {"teacher": 67, "student": 74, "control": 146}
+
+
+def main() -> None:
+    """Run the experiment, print the table and write the result."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mnist", type=Path, required=True, help="folder of the four IDX files")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--data-dir", type=Path, help="keep the service's data here")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
+    options = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as scratch:
+        data_dir = options.data_dir or Path(scratch) / "data"
+        environment = {
+            **os.environ,
+            "POTSTILL_TRAINING_THREADS": str(options.threads),
+            "POTSTILL_CHECKPOINT_EVERY_SECONDS": "60",
+        }
+        with Services(data_dir, environment=environment) as services:
+            connection = services.start()
+            with Potstill(connection.url, api_key=connection.api_key) as client:
+                archive = zip_mnist(options.mnist, Path(scratch) / "mnist.zip")
+                result = run_experiment(client, archive, options.seeds)
+    print_table(result)
+    stamp = datetime.now(UTC).date()
+    write_result(
+        options.out / f"mnist_distillation_{stamp}.json",
+        {"machine": machine(options.threads), "seeds": options.seeds, "paper": PAPER, **result},
+    )
+
+
+def zip_mnist(folder: Path, destination: Path) -> Path:
+    """Pack the four IDX files as they are."""
+    with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as archive:
+        for path in sorted(folder.glob("*-ubyte*")):
+            archive.write(path, path.name)
+    return destination
+
+
+def run_experiment(client: Potstill, archive: Path, seeds: list[int]) -> dict[str, Any]:
+    """Upload, train the teacher, distil once a seed."""
+    upload = client.upload(archive, "dataset")
+    dataset = client.wait_until_ready(
+        client.create_dataset("mnist", upload_id=upload.id, format="idx")
+    )
+    teacher_spec = read_recipe("teacher") | {"dataset": dataset.id}
+    teacher_job, teacher_seconds = run_job(client, teacher_spec)
+    model = client.wait_until_ready(
+        client.create_model_from_job("mnist-teacher", job_id=teacher_job.id)
+    )
+    students = []
+    for seed in seeds:
+        spec = read_recipe("student") | {"dataset": dataset.id, "teachers": [{"model": model.id}]}
+        spec["training"]["seed"] = seed
+        job, seconds = run_job(client, spec)
+        report = client.report(job.id)
+        students.append({"seed": seed, "seconds": seconds, **test_scores(report)})
+        print(f"seed {seed}: {json.dumps(students[-1])}", flush=True)
+    curves = [series.model_dump() for series in client.metrics(job.id, name="test_accuracy")]
+    return {
+        "teacher_seconds": teacher_seconds,
+        "runs": students,
+        "student_spec": read_recipe("student"),
+        "teacher_spec": read_recipe("teacher"),
+        "test_accuracy_of_last_seed": curves,
+    }
+
+
+def run_job(client: Potstill, spec: dict[str, Any]) -> tuple[Job, float]:
+    """Post a job and wait for it."""
+    started = time.perf_counter()
+    job = client.create_job(spec)
+    print(f"{job.id}: {spec['name']}", flush=True)
+    return client.wait_for_job(job.id), time.perf_counter() - started
+
+
+def read_recipe(name: str) -> dict[str, Any]:
+    """Read one of the specs of `recipes/mnist`."""
+    spec: dict[str, Any] = json.loads((ROOT / "recipes" / "mnist" / f"{name}.json").read_text())
+    return spec
+
+
+def test_scores(report: Report) -> dict[str, Any]:
+    """Errors and cross-entropy of every column on the 10,000 test digits."""
+    return {
+        run: {
+            "num_errors": column.splits["test"].num_errors,
+            "cross_entropy": column.splits["test"].cross_entropy,
+        }
+        for run, column in report.columns.items()
+    }
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """Print mean and spread of the errors beside the paper's."""
+    for run, paper in PAPER.items():
+        errors = [seed[run]["num_errors"] for seed in result["runs"]]
+        print(
+            f"{run:8} {statistics.mean(errors):6.1f} errors "
+            f"({min(errors)} to {max(errors)}); paper: {paper}"
+        )
+    fewer = [
+        1 - seed["student"]["num_errors"] / seed["control"]["num_errors"] for seed in result["runs"]
+    ]
+    print(
+        f"the distilled net makes {statistics.mean(fewer):.0%} fewer errors "
+        f"({min(fewer):.0%} to {max(fewer):.0%})"
+    )
+
+
+if __name__ == "__main__":
+    main()
