@@ -59,7 +59,8 @@ def check_teacher_fits(teacher: NetworkDescription, dataset: DatasetFacts, *, po
             "same order.",
             pointer=pointer,
         )
-    if teacher.class_names and teacher.class_names != dataset.class_names:
+    both_named = _are_names(teacher.class_names) and _are_names(dataset.class_names)
+    if both_named and teacher.class_names != dataset.class_names:
         raise IncompatibleInputs(
             "teacher_class_names_mismatch",
             f"The teacher's classes are [{_names(teacher.class_names)}] and the dataset's are "
@@ -94,6 +95,11 @@ def _check_splits(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
                 f"The dataset has no split {split!r}; it has {', '.join(dataset.splits)}.",
                 pointer="/evaluation/splits",
             )
+
+
+def _are_names(names: Sequence[str]) -> bool:
+    """Whether these are names; formats without any are given the numbers of their labels."""
+    return bool(names) and tuple(names) != tuple(map(str, range(len(names))))
 
 
 def _shape(shape_CHW: tuple[int, int, int]) -> str:

@@ -1,0 +1,79 @@
+"""Whether spec, dataset and teachers fit, told before anything is trained."""
+
+from typing import Any
+
+import pytest
+
+from kdcore.compatibility import DatasetFacts, check_job_fits
+from kdcore.errors import IncompatibleInputs
+from kdcore.spec import ImageInput, Mlp, NetworkDescription, parse_job
+
+DATASET = DatasetFacts(
+    shape_CHW=(3, 32, 32),
+    class_names=("cat", "dog", "horse"),
+    train_counts=(5, 5, 5),
+    splits=("train", "test"),
+)
+
+
+def teacher(**changes: Any) -> NetworkDescription:
+    fields: dict[str, Any] = {
+        "architecture": Mlp(hidden=(8,)),
+        "input": ImageInput(channels=3, height=32, width=32),
+        "num_classes": 3,
+    }
+    return NetworkDescription(**(fields | changes))
+
+
+def refusal(network: NetworkDescription | None = None, **changes: Any) -> IncompatibleInputs:
+    job = parse_job(
+        {
+            "kind": "distill",
+            "dataset": "dts_1",
+            "teachers": [{"model": "mdl_1"}],
+            "student": {"architecture": "mlp", "hidden": [8]},
+        }
+        | changes
+    )
+    with pytest.raises(IncompatibleInputs) as raised:
+        check_job_fits(job, DATASET, [network or teacher()])
+    return raised.value
+
+
+def test_teacher_of_another_size_is_refused_with_both_shapes() -> None:
+    error = refusal(teacher(input=ImageInput(channels=1, height=28, width=28)))
+    assert (error.code, error.pointer) == ("teacher_input_mismatch", "/teachers/0/model")
+    assert "1x28x28" in error.message
+    assert "3x32x32" in error.message
+
+
+@pytest.mark.parametrize("num_classes", [2, 10])
+def test_teacher_with_other_outputs_is_refused_with_both_counts(num_classes: int) -> None:
+    error = refusal(teacher(num_classes=num_classes))
+    assert error.code == "teacher_classes_mismatch"
+    assert f"{num_classes} outputs" in error.message
+    assert "labels 0 to 2" in error.message
+
+
+def test_teacher_with_classes_in_another_order_is_refused_with_both_lists() -> None:
+    error = refusal(teacher(class_names=("dog", "cat", "horse")))
+    assert error.code == "teacher_class_names_mismatch"
+    assert "dog, cat, horse" in error.message
+    assert "cat, dog, horse" in error.message
+
+
+@pytest.mark.parametrize("names", [(), ("0", "1", "2"), ("cat", "dog", "horse")])
+def test_teacher_with_the_same_or_no_names_fits(names: tuple[str, ...]) -> None:
+    job = parse_job(
+        {"kind": "train", "dataset": "d", "network": {"architecture": "mlp", "hidden": [8]}}
+    )
+    check_job_fits(job, DATASET, [teacher(class_names=names)])
+
+
+def test_excluding_a_class_that_does_not_exist_is_refused() -> None:
+    error = refusal(transfer={"exclude_classes": [3]})
+    assert (error.code, error.pointer) == ("unknown_class", "/transfer/exclude_classes")
+
+
+def test_excluding_every_class_is_refused() -> None:
+    assert refusal(transfer={"exclude_classes": [0, 1, 2]}).code == "nothing_to_train_on"
