@@ -1,0 +1,160 @@
+"""Work of silent workers is taken back, and lost messages are sent again."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import update
+
+from kdstore import jobs
+from kdstore.db import SessionFactory, now, reading, transaction
+from kdstore.tables import Attempt, Job
+
+ClaimJob = Callable[..., jobs.Claim]
+QueueJob = Callable[..., str]
+StatusOf = Callable[[str], str]
+
+
+@pytest.fixture
+def sweep(session_factory: SessionFactory) -> Callable[..., jobs.SweptJobs]:
+    def sweep(*, republish_seconds: float = 3600, limit: int = 100) -> jobs.SweptJobs:
+        with transaction(session_factory) as session:
+            return jobs.sweep(session, republish_seconds=republish_seconds, limit=limit)
+
+    return sweep
+
+
+Sweep = Callable[..., jobs.SweptJobs]
+
+
+class TestSilentWorkers:
+    def test_job_whose_lease_ran_out_is_queued_again_and_published(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+        workspace_id: str,
+    ) -> None:
+        job_id = queue_job()
+        claim_job(job_id, lease_seconds=-1)
+        swept = sweep()
+        assert swept.requeued == (job_id,)
+        assert swept.to_publish == (job_id,)
+        with reading(session_factory) as session:
+            job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
+            attempt = session.get_one(Attempt, (job_id, 1))
+        assert (job.status, job.failures, job.lease_expires_at) == ("queued", 1, None)
+        assert attempt.exit_cause == "lost"
+        assert attempt.ended_at is not None
+
+    def test_job_with_a_lease_is_left_alone(
+        self, queue_job: QueueJob, claim_job: ClaimJob, sweep: Sweep, status_of: StatusOf
+    ) -> None:
+        job_id = queue_job()
+        claim_job(job_id, lease_seconds=60)
+        assert sweep() == jobs.SweptJobs((), (), (), (), ())
+        assert status_of(job_id) == "running"
+
+    def test_job_lost_too_often_fails_as_attempts_exhausted(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+        workspace_id: str,
+    ) -> None:
+        job_id = queue_job(max_attempts=2)
+        claim_job(job_id, lease_seconds=-1)
+        assert sweep().requeued == (job_id,)
+        claim_job(job_id, lease_seconds=-1)
+        swept = sweep()
+        assert swept.failed == (job_id,)
+        assert swept.to_publish == ()
+        with reading(session_factory) as session:
+            job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
+        assert (job.error_code, job.error_fault) == ("attempts_exhausted", "system")
+        assert job.error_message is not None
+        assert "attempt 2" in job.error_message
+
+    @pytest.mark.parametrize(
+        ("request_", "expected"),
+        [(jobs.request_cancel, "cancelled"), (jobs.request_pause, "paused")],
+    )
+    def test_silent_job_goes_where_a_person_sent_it(
+        self,
+        request_: Callable[..., Job],
+        expected: str,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+        status_of: StatusOf,
+        workspace_id: str,
+    ) -> None:
+        job_id = queue_job(max_attempts=1)
+        claim_job(job_id, lease_seconds=-1)
+        with transaction(session_factory) as session:
+            request_(session, workspace_id=workspace_id, job_id=job_id)
+        swept = sweep()
+        assert getattr(swept, expected) == (job_id,)
+        assert swept.to_publish == ()
+        assert status_of(job_id) == expected
+
+    def test_heartbeat_in_time_saves_the_job(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+    ) -> None:
+        fence = claim_job(queue_job(), lease_seconds=-1).fence
+        with transaction(session_factory) as session:
+            jobs.heartbeat(session, fence, lease_seconds=60)
+        assert sweep().requeued == ()
+
+    def test_one_sweep_takes_at_most_its_limit(
+        self, queue_job: QueueJob, claim_job: ClaimJob, sweep: Sweep
+    ) -> None:
+        for _ in range(3):
+            claim_job(queue_job(), lease_seconds=-1)
+        assert len(sweep(limit=2).requeued) == 2
+        assert len(sweep(limit=2).requeued) == 1
+
+
+class TestLostMessages:
+    def _age(self, session_factory: SessionFactory, job_id: str, seconds: float) -> None:
+        with transaction(session_factory) as session:
+            at = now(session) - timedelta(seconds=seconds)
+            session.execute(update(Job).where(Job.id == job_id).values(published_at=at))
+
+    def test_message_sent_long_ago_is_sent_again_once(
+        self, session_factory: SessionFactory, queue_job: QueueJob, sweep: Sweep
+    ) -> None:
+        job_id = queue_job()
+        assert sweep(republish_seconds=60).to_publish == ()
+        self._age(session_factory, job_id, 61)
+        assert sweep(republish_seconds=60).to_publish == (job_id,)
+        assert sweep(republish_seconds=60).to_publish == ()
+
+    def test_running_job_is_not_published(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+    ) -> None:
+        job_id = queue_job()
+        claim_job(job_id)
+        self._age(session_factory, job_id, 61)
+        assert sweep(republish_seconds=60).to_publish == ()
+
+    def test_only_the_head_of_the_queue_is_published_by_priority_then_age(
+        self, session_factory: SessionFactory, queue_job: QueueJob, sweep: Sweep
+    ) -> None:
+        waiting = [queue_job(), queue_job(), queue_job(priority=5)]
+        for job_id in waiting:
+            self._age(session_factory, job_id, 61)
+        swept = sweep(republish_seconds=60, limit=2)
+        assert swept.to_publish == (waiting[2], waiting[0])
+        assert sweep(republish_seconds=60, limit=2).to_publish == ()
