@@ -1,0 +1,173 @@
+"""The whole of Potstill on this machine: migrations, first key, API and one worker."""
+
+import fcntl
+import json
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from kdclient import children
+from kdclient.children import Child
+from kdclient.errors import PortOccupied, ServiceFailure
+from kdclient.settings import Connection, read_connection, write_connection
+
+_READY_SECONDS = 60.0
+_POLL_SECONDS = 0.05
+# Longer than a worker takes to write a checkpoint and hand its job back.
+_GRACE_SECONDS = 25.0
+
+
+class Services:
+    """API and worker as child processes; a context manager that leaves none of them behind.
+
+    Start it from the main thread: the children live as long as the thread that started them.
+    `environment` is what the children get, with data folder, host and port set.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        environment: Mapping[str, str],
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self.log_folder = self.data_dir / "logs"
+        self._host = host
+        self._port = port
+        self._environment = dict(environment)
+        self._children: list[Child] = []
+        self._lock = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Connection:
+        """Start everything and wait until it is ready; writes the connection file.
+
+        Raises:
+            PortOccupied: another program listens at the port.
+            ServiceFailure: another `potstill up` runs on this data folder.
+            ServiceDied: a service ended or did not become ready.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        port = _usable_port(self._host, self._port)
+        url = f"http://{_reachable(self._host)}:{port}"
+        self._environment |= {
+            "POTSTILL_DATA_DIR": str(self.data_dir),
+            "POTSTILL_HOST": self._host,
+            "POTSTILL_PORT": str(port),
+        }
+        self._run("migrate", "migrations")
+        api = self._spawn("api", "api")
+        self._spawn("worker", "worker")
+        connection = Connection(url=url, api_key=self._first_key())
+        self._wait_until_ready(api, url)
+        write_connection(self.data_dir, connection)
+        return connection
+
+    def wait(self) -> None:
+        """Block while all is well. Raises ServiceDied when a service ends."""
+        while True:
+            for child in self._children:
+                child.raise_if_dead()
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        """Stop everything: gracefully first, then surely."""
+        try:
+            children.stop(self._children, grace_seconds=_GRACE_SECONDS)
+        finally:
+            self._children.clear()
+            if self._lock >= 0:
+                os.close(self._lock)
+                self._lock = -1
+
+    def _spawn(self, name: str, module: str, *, stdout: int | None = None) -> Child:
+        child = children.start(
+            name,
+            module,
+            environment=self._environment,
+            log_folder=self.log_folder,
+            stdout=stdout,
+        )
+        self._children.append(child)
+        return child
+
+    def _run(self, name: str, module: str) -> str:
+        """Run a module to its end and return what it printed."""
+        child = self._spawn(name, module, stdout=subprocess.PIPE)
+        output, _ = child.process.communicate()
+        if child.process.returncode != 0:
+            child.raise_if_dead()
+        self._children.remove(child)
+        return output.decode(errors="replace")
+
+    def _first_key(self) -> str:
+        saved = read_connection(self.data_dir)
+        if saved is not None:
+            return saved.api_key
+        return str(json.loads(self._run("first_key", "api.first_key"))["token"])
+
+    def _wait_until_ready(self, api: Child, url: str) -> None:
+        deadline = time.monotonic() + _READY_SECONDS
+        last = "no answer"
+        with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
+            while time.monotonic() < deadline:
+                for child in self._children:
+                    child.raise_if_dead()
+                try:
+                    response = http.get("/readyz")
+                except httpx.TransportError:
+                    time.sleep(_POLL_SECONDS)
+                    continue
+                if response.is_success:
+                    return
+                last = response.text[:300]
+                time.sleep(_POLL_SECONDS)
+        raise api.died(f"was not ready after {_READY_SECONDS:.0f} seconds ({last})")
+
+    def _take_lock(self) -> None:
+        self._lock = os.open(self.data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ServiceFailure(
+                f"Another `potstill up` runs on {self.data_dir}. Use that one, or choose another "
+                "folder with --data-dir."
+            ) from None
+
+
+def _usable_port(host: str, port: int) -> int:
+    """Check that `port` is free, or find one that is for 0. Raises PortOccupied."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise PortOccupied(host, port) from error
+        return int(probe.getsockname()[1])
+
+
+def _reachable(host: str) -> str:
+    """How clients on this machine write the address that the API listens on."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (a lookup, no bind)
+    return f"[{shown}]" if ":" in shown else shown

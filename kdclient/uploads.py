@@ -1,0 +1,126 @@
+"""Files into the service: in parts, several at once, going on where an earlier try stopped."""
+
+import threading
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdclient.errors import ApiProblem
+from kdclient.file_pieces import pieces_of, sha256_of
+from kdclient.resources import Upload, UploadPart, UploadPurpose
+from kdclient.transport import Call, Transport
+
+OnBytes = Callable[[int], None]
+
+_PARTS_AT_ONCE = 4
+_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class _Source:
+    path: Path
+    size_bytes: int
+    sha256: str
+
+
+def upload_file(
+    transport: Transport, path: Path, *, purpose: UploadPurpose, on_bytes: OnBytes
+) -> Upload:
+    """Upload a file and return when the service has checked and stored it.
+
+    The same file uploaded again within a day goes on with the upload that was begun, whichever
+    process began it: the idempotency key of its creation follows from its content. `on_bytes` is
+    told how many more bytes have arrived.
+
+    Raises:
+        OSError: the file cannot be read.
+        ApiProblem, ConnectionFailed, UnexpectedAnswer: as `Transport.send`.
+    """
+    source = _Source(path, path.stat().st_size, sha256_of(path))
+    upload = _begin(transport, source, purpose=purpose)
+    if upload.status == "stored":
+        on_bytes(source.size_bytes)
+        return upload
+    on_bytes(sum(_bytes_of(upload, part) for part in upload.parts if part.received))
+    for _ in range(_ROUNDS):
+        _send_missing(transport, source, upload, on_bytes=on_bytes)
+        try:
+            return transport.read(
+                Call("POST", f"v1/uploads/{upload.id}/complete", repeatable=True), Upload
+            )
+        except ApiProblem as problem:
+            if problem.code != "upload_incomplete":
+                raise
+        upload = _read(transport, upload.id)
+    return transport.read(Call("POST", f"v1/uploads/{upload.id}/complete"), Upload)
+
+
+def _begin(transport: Transport, source: _Source, *, purpose: UploadPurpose) -> Upload:
+    body = {
+        "purpose": purpose,
+        "filename": source.path.name,
+        "size_bytes": source.size_bytes,
+        "sha256": source.sha256,
+    }
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"potstill-upload:{sorted(body.items())}")
+    for key in (str(name), str(uuid.uuid4())):
+        call = Call("POST", "v1/uploads", json=body, headers={"Idempotency-Key": key})
+        created = transport.read(call, Upload)
+        try:
+            upload = _read(transport, created.id)
+        except ApiProblem as problem:
+            if problem.status != 404:
+                raise
+            continue  # the earlier one was swept: begin anew
+        if upload.status in ("pending", "stored"):
+            return upload
+    return upload
+
+
+def _read(transport: Transport, upload_id: str) -> Upload:
+    return transport.read(Call("GET", f"v1/uploads/{upload_id}"), Upload)
+
+
+def _send_missing(
+    transport: Transport, source: _Source, upload: Upload, *, on_bytes: OnBytes
+) -> None:
+    """Send the parts that have not arrived; the first error stops those not begun."""
+    failed = threading.Event()
+
+    def send(part: UploadPart) -> None:
+        if failed.is_set():
+            return
+        try:
+            _send_part(transport, source, upload, part)
+        except BaseException:
+            failed.set()
+            raise
+        on_bytes(_bytes_of(upload, part))
+
+    missing = [part for part in upload.parts if not part.received]
+    with ThreadPoolExecutor(max_workers=_PARTS_AT_ONCE) as pool:
+        try:
+            for done in [pool.submit(send, part) for part in missing]:
+                done.result()
+        finally:
+            failed.set()
+
+
+def _send_part(transport: Transport, source: _Source, upload: Upload, part: UploadPart) -> None:
+    size = _bytes_of(upload, part)
+    offset = (part.number - 1) * upload.part_size_bytes
+    transport.send(
+        Call(
+            "PUT",
+            part.url,
+            content=lambda: pieces_of(source.path, offset=offset, size=size),
+            headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
+        )
+    )
+
+
+def _bytes_of(upload: Upload, part: UploadPart) -> int:
+    start = (part.number - 1) * upload.part_size_bytes
+    return min(upload.part_size_bytes, upload.size_bytes - start)

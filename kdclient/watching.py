@@ -1,0 +1,161 @@
+"""A job as it runs: a live stream that survives broken lines, or polling where streams cannot."""
+
+from collections.abc import Iterator
+
+import httpx
+from pydantic import ValidationError
+
+from kdclient.errors import ApiProblem, ConnectionFailed, UnexpectedAnswer
+from kdclient.resources import ENDED, Job, JobEvent, JobProgress, Page
+from kdclient.retries import BUSY_STATUSES
+from kdclient.server_sent_events import ServerSentEvent, parse_events
+from kdclient.transport import Call, Transport
+
+_EVENT_STREAM = "text/event-stream"
+# The service sends something at least every quarter of this.
+_SILENCE = httpx.Timeout(10.0, read=60.0)
+_POLL_SECONDS = 1.0
+
+Told = JobEvent | JobProgress
+
+
+def watch_job(transport: Transport, job_id: str) -> Iterator[Job]:
+    """Give the job now, and each time something about it changes, until it has ended."""
+    # Read before the job: what the job does not show yet has a higher number.
+    after = _newest_event(transport, job_id)
+    job = _read_job(transport, job_id)
+    yield job
+    if job.has_ended:
+        return
+    for told in follow(transport, job_id, after=after):
+        if isinstance(told, JobProgress):
+            job = job.model_copy(update={"progress": told})
+        else:
+            job = _read_job(transport, job_id)
+        yield job
+        if job.has_ended:
+            return
+
+
+def follow_events(transport: Transport, job_id: str, *, after: int) -> Iterator[JobEvent]:
+    """Give events numbered above `after` as they happen, until the job has ended."""
+    for told in follow(transport, job_id, after=after):
+        if isinstance(told, JobEvent):
+            yield told
+
+
+def follow(transport: Transport, job_id: str, *, after: int) -> Iterator[Told]:
+    """Give events numbered above `after`, each once and in order, and progress between them.
+
+    A stream that breaks is opened again with Last-Event-ID. Where something in between does not
+    let streams through, the service is asked every second instead.
+
+    Raises:
+        ConnectionFailed: the service stays away.
+        ApiProblem, UnexpectedAnswer: as `Transport.send`.
+    """
+    stream = _Stream(transport, job_id, after=after)
+    while not stream.is_over and stream.is_let_through:
+        yield from stream.listen()
+    if not stream.is_over:
+        yield from _poll(transport, job_id, after=stream.after)
+
+
+class _Stream:
+    """The live stream of one job, over any number of connections."""
+
+    def __init__(self, transport: Transport, job_id: str, *, after: int) -> None:
+        self.after = after
+        self.is_over = False
+        self.is_let_through = True
+        self._transport = transport
+        self._job_id = job_id
+        self._failures = 0
+        self._silences = 0
+
+    def listen(self) -> Iterator[Told]:
+        """Give what one connection tells, until it ends; then wait before the next."""
+        try:
+            yield from self._connect()
+        except httpx.ReadTimeout:
+            self._silences += 1
+            self.is_let_through = self._silences < 2
+            self._failed("nothing came for a minute")
+        except httpx.TransportError as error:
+            self._failed(str(error) or type(error).__name__)
+        except ApiProblem as problem:
+            if problem.status not in BUSY_STATUSES:
+                raise
+            self._failed(problem.detail)
+        else:
+            if not self.is_over and self.is_let_through:
+                self._failed("the stream ended")
+
+    def _connect(self) -> Iterator[Told]:
+        headers = {"Accept": _EVENT_STREAM, "Last-Event-ID": str(self.after)}
+        url = f"v1/jobs/{self._job_id}/events"
+        call = Call("GET", url, headers=headers, timeout=_SILENCE)
+        with self._transport.open(call) as response:
+            if response.status_code == httpx.codes.NO_CONTENT:
+                self.is_over = True
+                return
+            media_type = response.headers.get("Content-Type", "")
+            self.is_let_through = media_type.startswith(_EVENT_STREAM)
+            if not self.is_let_through:
+                return
+            for told in map(_told, parse_events(response.iter_lines())):
+                self._failures = self._silences = 0
+                if isinstance(told, JobEvent):
+                    self.after = told.number
+                    self.is_over = told.to_status in ENDED
+                yield told
+
+    def _failed(self, reason: str) -> None:
+        self._failures += 1
+        if not self._transport.pause(self._failures):
+            raise ConnectionFailed(str(self._transport.base_url), reason)
+
+
+def _poll(transport: Transport, job_id: str, *, after: int) -> Iterator[Told]:
+    progress = None
+    while True:
+        job = _read_job(transport, job_id)
+        for event in _events_after(transport, job_id, after):
+            after = event.number
+            yield event
+        if job.has_ended:
+            return
+        if job.progress is not None and job.progress != progress:
+            progress = job.progress
+            yield progress
+        transport.sleep(_POLL_SECONDS)
+
+
+def _told(message: ServerSentEvent) -> Told:
+    answer = JobProgress if message.event == "progress" else JobEvent
+    try:
+        return answer.model_validate_json(message.data)
+    except ValidationError:
+        raise UnexpectedAnswer(
+            "the event stream", 200, f"{message.event!r} has not the fields that it should"
+        ) from None
+
+
+def _newest_event(transport: Transport, job_id: str) -> int:
+    newest = 0
+    for event in _events_after(transport, job_id, 0):
+        newest = event.number
+    return newest
+
+
+def _events_after(transport: Transport, job_id: str, after: int) -> Iterator[JobEvent]:
+    cursor: str | None = str(after)
+    while cursor is not None:
+        call = Call("GET", f"v1/jobs/{job_id}/events", params={"cursor": cursor})
+        page = transport.read(call, Page[JobEvent])
+        yield from page.items
+        cursor = page.next_cursor
+
+
+def _read_job(transport: Transport, job_id: str) -> Job:
+    return transport.read(Call("GET", f"v1/jobs/{job_id}"), Job)
