@@ -1,6 +1,6 @@
 """Reading jobs, always within one workspace."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -31,8 +31,9 @@ def page(
     cursor: str | None = None,
     status: JobStatus | None = None,
     kind: str | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> Page[Job]:
-    """Read one page of jobs, newest first, filtered by status and kind.
+    """Read one page of jobs, newest first, filtered by status, kind, and tags: all must match.
 
     Raises:
         CursorInvalid: `cursor` did not come from a page.
@@ -42,6 +43,8 @@ def page(
         statement = statement.where(Job.status == status)
     if kind is not None:
         statement = statement.where(Job.kind == kind)
+    for tag, value in (tags or {}).items():
+        statement = statement.where(Job.tags[tag].as_string() == value)
     return read_page(session, statement, Job, limit=limit, cursor=cursor)
 
 
