@@ -1,0 +1,167 @@
+"""Batches depend on spec, seed, epoch and step alone, and hold what they say they hold.
+
+B batch, N examples, H height, W width, C channels.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from kdcore.data import ArraySplit, Batch, EvalView, TrainView
+from kdcore.data.augmentation import Augmentation
+from kdcore.spec import Crop, Flip, Jitter, TransferSpec
+
+_CPU = torch.device("cpu")
+_DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.fixture
+def split() -> ArraySplit:
+    rng = np.random.default_rng(0)
+    images_NHWC = rng.integers(0, 256, (50, 6, 5, 3), dtype=np.uint8)
+    images_NHWC.flags.writeable = False  # as from a memory map
+    labels_N = np.arange(50) % 4
+    labels_N.flags.writeable = False
+    return ArraySplit(images_NHWC, labels_N)
+
+
+def _view(
+    split: ArraySplit, transfer: TransferSpec | None = None, *, seed: int = 0, device: str = "cpu"
+) -> TrainView:
+    return TrainView(
+        split,
+        transfer=transfer or TransferSpec(augmentation=Crop(padding=2)),
+        batch_size=16,
+        seed=seed,
+        device=torch.device(device),
+    )
+
+
+def _same(one: Batch, other: Batch) -> bool:
+    return (
+        torch.equal(one.images_BCHW, other.images_BCHW)
+        and torch.equal(one.labels_B, other.labels_B)
+        and torch.equal(one.indices_B, other.indices_B)
+        and torch.equal(one.view_B, other.view_B)
+    )
+
+
+def test_the_last_short_batch_is_kept_and_an_epoch_sees_every_example_once(
+    split: ArraySplit,
+) -> None:
+    view = _view(split)
+    assert (view.num_examples, view.steps_per_epoch, view.num_views) == (50, 4, 50)
+    batches = [view.batch(3, step) for step in range(4)]
+    assert [len(batch.labels_B) for batch in batches] == [16, 16, 16, 2]
+    seen = torch.cat([batch.indices_B for batch in batches])
+    assert seen.sort().values.tolist() == list(range(50))
+    assert seen.tolist() != list(range(50))
+
+
+def test_batches_are_float_channels_last_and_labelled(split: ArraySplit) -> None:
+    batch = _view(split, TransferSpec()).batch(0, 0)
+    assert batch.images_BCHW.dtype == torch.float32
+    assert batch.images_BCHW.shape == (16, 3, 6, 5)
+    assert batch.images_BCHW.is_contiguous(memory_format=torch.channels_last)
+    assert batch.labels_B.dtype == batch.indices_B.dtype == batch.view_B.dtype == torch.int64
+    indices_B = batch.indices_B.numpy()
+    expected_BHWC = split.images_NHWC[indices_B].astype(np.float32) / np.float32(255)
+    assert np.array_equal(batch.images_BCHW.permute(0, 2, 3, 1).numpy(), expected_BHWC)
+    assert np.array_equal(batch.labels_B.numpy(), split.labels_N[indices_B])
+    assert batch.view_B.tolist() == [0] * 16
+
+
+@pytest.mark.parametrize("spec", [Crop(padding=2), Jitter(pixels=2), Flip()])
+def test_index_and_view_determine_the_image(split: ArraySplit, spec: Crop | Jitter | Flip) -> None:
+    view = _view(split, TransferSpec(augmentation=spec))
+    augmentation = Augmentation.from_spec(spec, height=6, width=5)
+    views_seen: set[int] = set()
+    for epoch in range(3):
+        for step in range(view.steps_per_epoch):
+            batch = view.batch(epoch, step)
+            originals = torch.from_numpy(split.images_NHWC[batch.indices_B.numpy()])
+            varied_BHWC = augmentation.apply(originals, batch.view_B)
+            found_BHWC = batch.images_BCHW.permute(0, 2, 3, 1) * 255
+            assert torch.equal(found_BHWC.round().to(torch.uint8), varied_BHWC)
+            views_seen.update(batch.view_B.tolist())
+    assert len(views_seen) > view.num_views // 2
+
+
+def test_one_seed_gives_the_same_batches_whatever_was_asked_before(split: ArraySplit) -> None:
+    one, other = _view(split, seed=7), _view(split, seed=7)
+    forwards = {(e, s): one.batch(e, s) for e in range(3) for s in range(4)}
+    for (epoch, step), batch in reversed(forwards.items()):
+        assert _same(other.batch(epoch, step), batch)
+
+
+def test_epochs_and_seeds_differ(split: ArraySplit) -> None:
+    view = _view(split)
+    first = view.batch(0, 0)
+    assert not torch.equal(view.batch(1, 0).indices_B, first.indices_B)
+    assert not torch.equal(view.batch(1, 0).view_B, first.view_B)
+    assert not torch.equal(_view(split, seed=1).batch(0, 0).indices_B, first.indices_B)
+
+
+def test_augmentation_does_not_change_the_order(split: ArraySplit) -> None:
+    plain = _view(split, TransferSpec()).batch(5, 2)
+    assert torch.equal(plain.indices_B, _view(split).batch(5, 2).indices_B)
+
+
+def test_excluded_classes_never_appear_and_indices_stay_those_of_the_split(
+    split: ArraySplit,
+) -> None:
+    view = _view(split, TransferSpec(exclude_classes=(1, 2)))
+    assert view.num_examples == 25
+    indices = torch.cat([view.batch(0, step).indices_B for step in range(view.steps_per_epoch)])
+    assert sorted(indices.tolist()) == [i for i in range(50) if i % 4 in (0, 3)]
+    batch = view.batch(0, 1)
+    assert np.array_equal(batch.labels_B.numpy(), split.labels_N[batch.indices_B.numpy()])
+
+
+@pytest.mark.parametrize("step", [-1, 4, 1000])
+def test_a_step_beyond_the_epoch_is_an_error(split: ArraySplit, step: int) -> None:
+    with pytest.raises(IndexError):
+        _view(split).batch(0, step)
+
+
+def test_global_random_state_is_neither_used_nor_touched(split: ArraySplit) -> None:
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first = _view(split).batch(0, 0)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert _same(_view(split).batch(0, 0), first)
+
+
+@pytest.mark.parametrize("device", _DEVICES)
+def test_every_device_gives_the_cpu_s_batches(split: ArraySplit, device: str) -> None:
+    for epoch in range(2):
+        for step in range(4):
+            batch = _view(split, device=device).batch(epoch, step)
+            assert batch.images_BCHW.device.type == device
+            moved = Batch(*(getattr(batch, name).cpu() for name in Batch.__dataclass_fields__))
+            assert _same(moved, _view(split).batch(epoch, step))
+
+
+@pytest.mark.parametrize("device", _DEVICES)
+@pytest.mark.parametrize("batch_size", [1, 16, 50, 64])
+def test_evaluation_goes_through_the_split_in_order(
+    split: ArraySplit, batch_size: int, device: str
+) -> None:
+    view = EvalView(split, device=torch.device(device))
+    batches = list(view.batches(batch_size))
+    assert view.num_examples == 50
+    assert max(len(batch.labels_B) for batch in batches) == min(batch_size, 50)
+    images_NCHW = torch.cat([batch.images_BCHW for batch in batches]).cpu()
+    expected_NHWC = split.images_NHWC.astype(np.float32) / np.float32(255)
+    assert np.array_equal(images_NCHW.permute(0, 2, 3, 1).numpy(), expected_NHWC)
+    assert torch.cat([batch.labels_B for batch in batches]).tolist() == split.labels_N.tolist()
+    assert torch.cat([batch.indices_B for batch in batches]).tolist() == list(range(50))
+    assert all(not batch.view_B.any() for batch in batches)
+
+
+def test_evaluation_can_be_repeated(split: ArraySplit) -> None:
+    view = EvalView(split, device=_CPU)
+    for one, other in zip(view.batches(16), view.batches(16), strict=True):
+        assert _same(one, other)
+        one.images_BCHW.zero_()
