@@ -94,7 +94,6 @@ class Code(StrEnum):
 
     # contents against the architecture
     ARCHITECTURE_TOO_LARGE = "architecture_too_large"
-    ARCHITECTURE_UNFIT = "architecture_does_not_fit_input"
     TENSOR_MISSING = "tensor_missing"
     TENSOR_UNEXPECTED = "tensor_unexpected"
     SHAPE_MISMATCH = "tensor_shape_mismatch"

@@ -5,7 +5,7 @@ import re
 MIB = 1024**2
 
 MAX_HEADER_BYTES = 16 * MIB  # a safetensors header or index
-MAX_HEADER_BRACKETS = 1_000_000  # real ones have 3 a tensor, and some JSON inside metadata
+MAX_HEADER_MARKS = 500_000  # brackets or commas; a tensor has up to 12, metadata may have some
 MAX_TENSORS = 20_000
 MAX_RANK = 8
 MAX_NAME_LENGTH = 512

@@ -7,14 +7,13 @@ import signal
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import chain
 from types import FrameType
 
 import torch
 from torch import nn
 
 from kdcore.checkpoints.codes import Code, refusal
-from kdcore.models import Classifier, build_network
+from kdcore.models import Classifier
 from kdcore.spec.networks import NetworkDescription
 
 _NUM_IMAGES = 2
@@ -33,17 +32,20 @@ def check_forward(
 ) -> None:
     """Run the network with `weights` once on two images of noise.
 
+    The network takes the tensors of `weights` themselves, not copies.
     The time limit holds in the main thread only, where it uses the process's alarm.
 
     Raises:
         CheckpointRejected: if the pass fails, takes too long, or gives NaN or infinity.
     """
-    network = _with_weights(network_on_meta, weights, description).eval()
+    # Every architecture keeps all its tensors in its state dict, so none is left on meta.
+    network_on_meta.load_state_dict(weights, assign=True)
+    network_on_meta.eval()
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.rand(_NUM_IMAGES, *description.input.shape_CHW, generator=generator)
     try:
         with _alarm(timeout_seconds), torch.inference_mode():
-            logits_BK = Classifier(network, description.input)(images_BCHW)
+            logits_BK = Classifier(network_on_meta, description.input)(images_BCHW)
     except _TimeIsUp:
         raise refusal(
             Code.FORWARD_TOO_SLOW,
@@ -64,20 +66,6 @@ def check_forward(
             "the declared normalisation by running the network yourself.",
             expected="finite logits",
         )
-
-
-def _with_weights(
-    network_on_meta: nn.Module, weights: Mapping[str, torch.Tensor], description: NetworkDescription
-) -> nn.Module:
-    network_on_meta.load_state_dict(weights, assign=True)
-    if not any(
-        tensor.is_meta for tensor in chain(network_on_meta.parameters(), network_on_meta.buffers())
-    ):
-        return network_on_meta
-    # Buffers that are not in the state dict have values of their own, which meta cannot hold.
-    network = build_network(description)
-    network.load_state_dict(weights)
-    return network
 
 
 @contextmanager

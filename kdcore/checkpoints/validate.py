@@ -98,14 +98,7 @@ def _affordable_network(description: NetworkDescription) -> nn.Module:
     num_parameters = count_parameters(network)
     if num_parameters > limits.MAX_PARAMETERS:
         raise _too_large("parameters", num_parameters, limits.MAX_PARAMETERS)
-    try:
-        flops = count_flops(network, description.input)
-    except (RuntimeError, ValueError):
-        raise refusal(
-            Code.ARCHITECTURE_UNFIT,
-            "The architecture does not take images of the declared size. Give the size that the "
-            "network was trained with.",
-        ) from None
+    flops = count_flops(network, description.input)
     if flops > limits.MAX_FLOPS:
         raise _too_large("operations for one image", flops, limits.MAX_FLOPS)
     return network
