@@ -14,6 +14,7 @@ import torch
 import kdcore
 from kdcore.errors import ExportFailed
 from kdcore.export.atomic import write_bytes
+from kdcore.export.torch_program import without_stack_traces
 from kdcore.export.verification import Reference, check_program, removed_if_wrong
 from kdcore.spec.networks import NetworkDescription
 
@@ -46,7 +47,7 @@ def write_onnx(
     """
     _check_size(program)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), without_stack_traces():
             # torch's own exporter still uses what torch's own pytree has deprecated.
             warnings.filterwarnings(
                 "ignore",
