@@ -209,7 +209,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, refused_path: RefusedPath) -
     assert refused_path(tmp_path).code == Code.FOLDER
 
 
-@pytest.mark.parametrize("name", ["weights.pth", "weights.gguf", "weights"])
+@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors", "weights"])
 def test_good_file_is_taken_under_any_name(
     tmp_path: Path, torch_zip_bytes: Build, name: str
 ) -> None:
