@@ -136,7 +136,11 @@ def _legend(
         "p",
         *(
             element(
-                "span", element("i", class_=f"key {kind}"), f"{label} ", element("b", write_y(y))
+                "span",
+                element("i", class_=f"key {kind}"),
+                f"{label} ",
+                element("b", write_y(y)),
+                " ",
             )
             for label, kind, y in entries
         ),

@@ -1,0 +1,141 @@
+"""The page: whole, self-contained, and safe whatever a name says."""
+
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from kdcore.export import MetricSeries, render_report, write_report_html
+from kdcore.report import Report
+from kdcore.spec import DistillJob, TrainJob
+
+_VOID = {"meta", "link", "br", "img", "hr", "input"}
+
+
+class _Page(HTMLParser):
+    """Reads a page and checks that its tags close in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def count(self, tag: str) -> int:
+        return sum(name == tag for name, _ in self.tags)
+
+
+@pytest.fixture
+def text(report: Report, distill_job: DistillJob, series: Sequence[MetricSeries]) -> str:
+    return render_report(report, spec=distill_job, series=series)
+
+
+@pytest.fixture
+def page(text: str) -> _Page:
+    return _Page(text)
+
+
+def test_every_tag_is_closed_in_order(page: _Page) -> None:
+    assert page.open == []
+
+
+def test_hostile_names_of_job_class_and_tag_stay_text(page: _Page, text: str, hostile: str) -> None:
+    assert "<script" not in text
+    assert hostile in page.text
+    assert page.count("script") == 0
+    assert not [name for _, attributes in page.tags for name in attributes if name[:2] == "on"]
+
+
+def test_page_needs_nothing_from_elsewhere(page: _Page, text: str) -> None:
+    loading = {"src", "href", "srcset", "data", "action", "xlink:href"}
+    assert not [a for _, attributes in page.tags for a in attributes if a in loading]
+    assert not re.search(r"url\(|@import|https?://", text)
+    assert "default-src 'none'" in text
+
+
+def test_four_columns_stand_side_by_side(page: _Page) -> None:
+    for word in ("teacher", "student", "control", "difference", "−10", "10 of 100"):
+        assert word in page.text
+
+
+def test_runs_share_a_chart_and_the_teacher_is_a_level_in_it(text: str) -> None:
+    chart = text.partition("Accuracy on the test split")[2].partition("</section>")[0]
+
+    assert 'class="curve student"' in chart
+    assert 'class="curve control"' in chart
+    assert 'class="curve level teacher"' in chart
+
+
+def test_every_metric_has_a_chart(text: str) -> None:
+    assert text.count('class="chart"') == 3
+    assert "Logit kd in training" in text
+
+
+def test_page_is_made_for_light_and_dark(text: str) -> None:
+    assert "prefers-color-scheme: dark" in text
+
+
+def test_training_job_without_teacher_has_one_column_and_no_difference(
+    report: Report, train_job: TrainJob
+) -> None:
+    alone = report.model_copy(
+        update={
+            "kind": "train",
+            "columns": {"network": report.columns["student"]},
+            "difference": None,
+        }
+    )
+
+    page = _Page(render_report(alone, spec=train_job))
+
+    assert "difference" not in page.text
+    assert "a teacher" in page.text
+    assert page.open == []
+
+
+def test_more_classes_than_fit_a_picture_leave_it_out(
+    report: Report, distill_job: DistillJob
+) -> None:
+    many = 101
+    matrix = tuple(tuple(int(i == j) for j in range(many)) for i in range(many))
+    scores = (
+        report.columns["student"]
+        .splits["test"]
+        .model_copy(update={"confusion_matrix": matrix, "per_class_accuracy": (1.0,) * many})
+    )
+    column = report.columns["student"].model_copy(update={"splits": {"test": scores}})
+    wide = report.model_copy(
+        update={"columns": {"student": column}, "difference": None, "class_names": ()}
+    )
+
+    page = _Page(render_report(wide, spec=distill_job))
+
+    assert page.count("rect") == 0
+    assert page.open == []
+
+
+def test_page_is_written_as_utf8(
+    report: Report,
+    distill_job: DistillJob,
+    text: str,
+    series: Sequence[MetricSeries],
+    tmp_path: Path,
+) -> None:
+    path = write_report_html(tmp_path / "report.html", report, spec=distill_job, series=series)
+
+    assert path.read_bytes().decode() == text
