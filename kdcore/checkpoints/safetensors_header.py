@@ -38,6 +38,25 @@ def read_header(file: OpenFile, *, is_ours: bool = False) -> SafetensorsHeader:
     Raises:
         CheckpointRejected: naming the first tensor that is wrong.
     """
+    length = _header_length(file)
+    start = LENGTH_BYTES + length
+    document = parse_json_object(
+        file.read(LENGTH_BYTES, length), Code.HEADER_INVALID, is_ours=is_ours
+    )
+    metadata = _metadata(document.pop(METADATA_KEY, {}))
+    if len(document) > limits.MAX_TENSORS and not is_ours:
+        raise _too_many()
+    tensors = {
+        name: _entry(name, value, position, start=start, smallest=0 if is_ours else 1)
+        for position, (name, value) in enumerate(document.items())
+    }
+    if not tensors and not is_ours:
+        raise refusal(Code.NO_TENSORS, f"The file holds no tensors. {_SAVE_AGAIN}")
+    return SafetensorsHeader(_in_file_order(tensors, start, file.size), metadata)
+
+
+def _header_length(file: OpenFile) -> int:
+    """Return how long the header is, after checking that it is bounded and in the file."""
     if file.size < LENGTH_BYTES:
         raise refusal(Code.TOO_SHORT, f"The file has only {file.size} bytes. Upload it again.")
     length = int.from_bytes(file.read(0, LENGTH_BYTES), "little")
@@ -57,19 +76,7 @@ def read_header(file: OpenFile, *, is_ours: bool = False) -> SafetensorsHeader:
             expected=f"at least {start} bytes",
             found=f"{file.size} bytes",
         )
-    document = parse_json_object(
-        file.read(LENGTH_BYTES, length), Code.HEADER_INVALID, is_ours=is_ours
-    )
-    metadata = _metadata(document.pop(METADATA_KEY, {}))
-    if len(document) > limits.MAX_TENSORS and not is_ours:
-        raise _too_many()
-    tensors = {
-        name: _entry(name, value, position, start=start, smallest=0 if is_ours else 1)
-        for position, (name, value) in enumerate(document.items())
-    }
-    if not tensors and not is_ours:
-        raise refusal(Code.NO_TENSORS, f"The file holds no tensors. {_SAVE_AGAIN}")
-    return SafetensorsHeader(_in_file_order(tensors, start, file.size), metadata)
+    return length
 
 
 def parse_json_object(data: bytes, code: Code, *, is_ours: bool = False) -> dict[str, Any]:

@@ -51,7 +51,6 @@ def check_forward(
             Code.FORWARD_TOO_SLOW,
             f"Two images took more than {timeout_seconds:g} seconds to classify. Use a smaller "
             "architecture or smaller images.",
-            expected=f"at most {timeout_seconds:g} seconds",
         ) from None
     except (RuntimeError, MemoryError):
         raise refusal(
@@ -59,12 +58,11 @@ def check_forward(
             "The network could not be run on two images of the declared input. Check the input's "
             "size, or use a smaller architecture.",
         ) from None
-    if not torch.isfinite(logits_BK).all():
+    if not logits_BK.isfinite().all():
         raise refusal(
             Code.LOGITS_NOT_FINITE,
             "With these weights the network's logits are NaN or infinite. Check the weights and "
             "the declared normalisation by running the network yourself.",
-            expected="finite logits",
         )
 
 
