@@ -71,7 +71,8 @@ def now(session: Session) -> datetime:
     """
     if _is_sqlite(session):
         return datetime.now(UTC)
-    moment: datetime = session.execute(select(func.clock_timestamp())).scalar_one()
+    # Past the session, because asking for the time must not flush rows that are half filled in.
+    moment: datetime = session.connection().execute(select(func.clock_timestamp())).scalar_one()
     return moment.astimezone(UTC)
 
 

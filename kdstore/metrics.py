@@ -44,6 +44,8 @@ class Series:
 def append(session: Session, fence: fences.Fence, *, run: Run, points: Sequence[NewPoint]) -> None:
     """Write points of one run; a point that is there already is replaced.
 
+    Values come back bit for bit, but for the sign of a zero, which SQLite does not keep.
+
     Raises:
         AttemptLost: the attempt no longer owns the job.
         ValueError: a value is not finite; a run that diverges is stopped, not drawn.

@@ -78,8 +78,21 @@ class ObjectStore:
         self._put(key, data)
 
     def put_stream(self, key: str, chunks: Iterable[bytes]) -> None:
-        """Store chunks as they come; if the iterable raises, nothing is stored and it is raised."""
-        self._put(key, iter(chunks))
+        """Store chunks as they come; if the iterable raises, nothing is stored and it is raised.
+
+        The chunks may come from objects of this store.
+        """
+        # Not `obstore.put` of an iterator: it would run the iterator inside its own event loop,
+        # where nothing else may be read from obstore. The writer drops what it has on an error.
+        with (
+            _translated(key, reads=False),
+            obstore.open_writer(
+                self._store, key, buffer_size=self._part_bytes, max_concurrency=2
+            ) as writer,
+        ):
+            for chunk in chunks:
+                writer.write(chunk)
+        self._sync_to_disk(key)
 
     async def put_stream_async(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Do as `put_stream`, for a request body that arrives asynchronously."""
@@ -178,7 +191,7 @@ class ObjectStore:
         # With two parts in flight this bounds the memory of one upload.
         return _LOCAL_BYTES if self._folder is not None else _MULTIPART_BYTES
 
-    def _put(self, key: str, data: bytes | IO[bytes] | Iterator[bytes]) -> None:
+    def _put(self, key: str, data: bytes | IO[bytes]) -> None:
         with _translated(key, reads=False):
             obstore.put(self._store, key, data, chunk_size=self._part_bytes, max_concurrency=2)
         self._sync_to_disk(key)

@@ -1,0 +1,215 @@
+"""An object is there whole or not at all, and vendors' errors do not get out."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from obstore.store import S3Store
+
+from kdstore.errors import ObjectNotFound, StorageUnavailable
+from kdstore.objects import ObjectStore
+
+
+@pytest.fixture(params=["folder", "memory"])
+def objects(request: pytest.FixtureRequest, tmp_path: Path) -> ObjectStore:
+    url = f"file://{tmp_path}/objects" if request.param == "folder" else "memory://"
+    return ObjectStore.from_url(url)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> ObjectStore:
+    return ObjectStore.from_url(f"file://{tmp_path}/objects")
+
+
+def _files(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_bytes_files_and_streams_come_back(objects: ObjectStore, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"file" * 1_000_000)
+    objects.put_bytes("a/bytes", b"bytes")
+    objects.put_file("a/file", tmp_path / "file")
+    objects.put_stream("a/stream", (b"x" * 700_000 for _ in range(5)))
+    assert objects.get_bytes("a/bytes") == b"bytes"
+    assert objects.get_bytes("a/file") == b"file" * 1_000_000
+    assert objects.get_bytes("a/stream") == b"x" * 3_500_000
+    assert objects.head("a/stream").size_bytes == 3_500_000
+    assert objects.head("a/bytes").etag
+
+
+def test_empty_object_is_an_object(objects: ObjectStore) -> None:
+    objects.put_stream("empty", iter(()))
+    assert objects.exists("empty")
+    assert objects.get_bytes("empty") == b""
+    assert objects.head("empty").size_bytes == 0
+
+
+def test_later_object_replaces_the_earlier(objects: ObjectStore) -> None:
+    objects.put_bytes("key", b"long before")
+    objects.put_bytes("key", b"now")
+    assert objects.get_bytes("key") == b"now"
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (0, None, b"0123456789"),
+        (3, None, b"3456789"),
+        (3, 5, b"34"),
+        (0, 100, b"0123456789"),
+        (10, None, b""),
+        (20, 30, b""),
+        (5, 5, b""),
+    ],
+)
+def test_ranges(objects: ObjectStore, start: int, end: int | None, expected: bytes) -> None:
+    objects.put_bytes("key", b"0123456789")
+    assert objects.get_bytes("key", start=start, end=end) == expected
+
+
+def test_bytes_are_read_in_chunks(objects: ObjectStore) -> None:
+    objects.put_stream("key", (b"x" * 500_000 for _ in range(6)))
+    sizes = [len(chunk) for chunk in objects.iter_bytes("key", chunk_bytes=1_000_000)]
+    assert sum(sizes) == 3_000_000
+    assert len(sizes) >= 1
+
+
+def test_folder_is_read_in_chunks_of_bounded_size(folder: ObjectStore) -> None:
+    folder.put_stream("key", (b"x" * 500_000 for _ in range(6)))
+    sizes = [len(chunk) for chunk in folder.iter_bytes("key", chunk_bytes=100_000)]
+    assert max(sizes) <= 200_000
+
+
+def test_stream_that_breaks_leaves_the_object_as_it_was(objects: ObjectStore) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"y" * 2_000_000
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        objects.put_stream("new", broken())
+    assert not objects.exists("new")
+    objects.put_bytes("old", b"old")
+    with pytest.raises(ZeroDivisionError):
+        objects.put_stream("old", broken())
+    assert objects.get_bytes("old") == b"old"
+    assert list(objects.list_keys("new")) == []
+
+
+def test_stream_that_breaks_leaves_no_file_behind(folder: ObjectStore, tmp_path: Path) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"y" * 2_000_000
+        raise OSError("the other side hung up")
+
+    with pytest.raises(OSError, match="hung up"):
+        folder.put_stream("new", broken())
+    assert _files(tmp_path) == []
+
+
+def test_objects_are_made_of_objects(objects: ObjectStore) -> None:
+    objects.put_bytes("part/1", b"1" * 700_000)
+    objects.put_bytes("part/2", b"2" * 700_000)
+    parts = (objects.iter_bytes("part/1"), objects.iter_bytes("part/2"))
+    objects.put_stream("whole", chain(*parts))
+    assert objects.get_bytes("whole") == b"1" * 700_000 + b"2" * 700_000
+
+
+def test_small_stream_that_breaks_is_not_stored(objects: ObjectStore) -> None:
+    def broken() -> Iterator[bytes]:
+        yield b"y"
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        objects.put_stream("new", broken())
+    assert not objects.exists("new")
+
+
+def test_asynchronous_stream_is_stored_whole_or_not_at_all(objects: ObjectStore) -> None:
+    async def chunks(*, breaks: bool) -> AsyncIterator[bytes]:
+        yield b"a" * 600_000
+        if breaks:
+            raise ZeroDivisionError
+        yield b"b"
+
+    asyncio.run(objects.put_stream_async("whole", chunks(breaks=False)))
+    assert objects.get_bytes("whole") == b"a" * 600_000 + b"b"
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(objects.put_stream_async("broken", chunks(breaks=True)))
+    assert not objects.exists("broken")
+
+
+def test_download_writes_the_file_and_tells_its_digest(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    objects.put_bytes("key", b"weights")
+    target = tmp_path / "deep" / "file"
+    assert objects.download("key", target) == hashlib.sha256(b"weights").hexdigest()
+    assert target.read_bytes() == b"weights"
+    assert _files(target.parent) == [target]
+
+
+def test_missing_object_is_named_and_leaves_no_download(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    with pytest.raises(ObjectNotFound, match="no/such") as raised:
+        objects.download("no/such", tmp_path / "deep" / "file")
+    assert raised.value.key == "no/such"
+    assert not (tmp_path / "deep").exists()
+    with pytest.raises(ObjectNotFound):
+        objects.head("no/such")
+    with pytest.raises(ObjectNotFound):
+        objects.iter_bytes("no/such")
+    assert not objects.exists("no/such")
+
+
+def test_deleting_what_is_not_there_is_fine(objects: ObjectStore) -> None:
+    objects.delete("no/such")
+    objects.put_bytes("key", b"1")
+    objects.delete("key")
+    assert not objects.exists("key")
+
+
+def test_prefix_is_a_folder_and_not_the_start_of_a_name(objects: ObjectStore) -> None:
+    for key in ("up/1", "up/2/3", "upper/4"):
+        objects.put_bytes(key, b"1")
+    assert sorted(objects.list_keys("up")) == ["up/1", "up/2/3"]
+    assert objects.delete_prefix("up") == 2
+    assert list(objects.list_keys("up")) == []
+    assert objects.exists("upper/4")
+
+
+def test_storage_that_fails_is_unavailable_without_paths_in_the_message(
+    folder: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "objects" / "file").write_bytes(b"a file where a folder must be")
+    with pytest.raises(StorageUnavailable) as raised:
+        folder.put_bytes("file/below", b"1")
+    assert raised.value.key == "file/below"
+    assert str(tmp_path) not in raised.value.message
+
+
+def test_folder_and_memory_cannot_sign(objects: ObjectStore) -> None:
+    assert objects.sign_get("key", expires_seconds=60) is None
+    assert objects.sign_put("key", expires_seconds=60) is None
+
+
+def test_cloud_storage_signs_links_for_one_key() -> None:
+    store = S3Store("bucket", region="eu-west-1", access_key_id="AKIA0", secret_access_key="secret")
+    objects = ObjectStore(store)
+    url = objects.sign_get("jobs/1/student.onnx", expires_seconds=60)
+    assert url is not None
+    assert "/jobs/1/student.onnx?" in url
+    assert "X-Amz-Expires=60" in url
+    assert objects.sign_put("jobs/1/student.onnx", expires_seconds=60) != url
+
+
+def test_cloud_url_is_opened_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    assert ObjectStore.from_url("s3://bucket/prefix").list_keys("x") is not None
+
+
+def test_url_of_what_cannot_be_written_is_refused() -> None:
+    with pytest.raises(StorageUnavailable, match="https"):
+        ObjectStore.from_url("https://example.org/objects")
