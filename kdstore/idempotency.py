@@ -47,8 +47,9 @@ def begin(
             created_at=now(session),
         )
         .on_conflict_do_nothing(index_elements=["workspace_id", "key"])
+        .returning(IdempotencyKey.key)
     )
-    if cast("CursorResult[Any]", taken).rowcount == 1:
+    if taken.scalar_one_or_none() is not None:
         return None
     row = session.execute(
         select(IdempotencyKey).where(

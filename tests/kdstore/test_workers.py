@@ -1,0 +1,31 @@
+"""Workers are seen while they live."""
+
+from datetime import timedelta
+
+from sqlalchemy import update
+
+from kdstore import workers
+from kdstore.db import SessionFactory, reading, transaction
+from kdstore.tables import Worker
+
+
+def test_worker_seen_again_keeps_its_start(session_factory: SessionFactory) -> None:
+    with transaction(session_factory) as session:
+        workers.seen(session, name="w1", device="cpu")
+    with transaction(session_factory) as session:
+        workers.seen(session, name="w1", device="cuda:0")
+        workers.seen(session, name="w0", device="cpu")
+    with reading(session_factory) as session:
+        found = workers.read_all(session, within_seconds=60)
+    assert [(worker.name, worker.device) for worker in found] == [("w0", "cpu"), ("w1", "cuda:0")]
+    assert found[1].started_at < found[1].last_seen_at
+
+
+def test_worker_not_seen_for_long_is_left_out(session_factory: SessionFactory) -> None:
+    with transaction(session_factory) as session:
+        workers.seen(session, name="w1", device="cpu")
+    with transaction(session_factory) as session:
+        worker = session.get_one(Worker, "w1")
+        long_ago = worker.last_seen_at - timedelta(seconds=61)
+        session.execute(update(Worker).values(last_seen_at=long_ago))
+        assert workers.read_all(session, within_seconds=60) == []
