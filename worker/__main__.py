@@ -1,0 +1,40 @@
+"""`python -m worker`: work until SIGTERM or Ctrl-C, then hand everything back."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from kdstore.settings import Settings
+from worker.log import configure
+from worker.service import run_worker
+from worker.spare import SpareFailed
+
+_log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run the worker of this installation; 0 if everything ended in order."""
+    settings = Settings()
+    configure(settings.log_level)
+    stop = threading.Event()
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, ask_to_stop)
+    signal.signal(signal.SIGINT, ask_to_stop)
+    try:
+        return 0 if run_worker(settings, stop) else 1
+    except SpareFailed as error:
+        _log.error(str(error))  # the trace would say nothing; the child's output does
+        return 1
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stderr.flush()
+    # A thread that still waits for a database that is away must not keep the process.
+    os._exit(status)

@@ -1,0 +1,54 @@
+"""Artifacts of a finished job on their way to object storage: all of them, or none that counts."""
+
+import contextlib
+from collections.abc import Sequence
+
+from kdstore.artifacts import NewArtifact, artifact_key
+from kdstore.errors import StorageError
+from kdstore.jobs import Fence
+from worker.messages import ArtifactFile
+from worker.retries import retry
+from worker.runtime import Runtime
+
+_RETRY_SECONDS = 600.0
+
+
+def upload_artifacts(
+    runtime: Runtime, fence: Fence, files: Sequence[ArtifactFile]
+) -> tuple[NewArtifact, ...]:
+    """Store every file under a key of this attempt; none is visible until the job is finished.
+
+    Raises:
+        StorageError: storage stayed away; what was stored is deleted again.
+    """
+    stored: list[NewArtifact] = []
+    try:
+        for file in files:
+            stored.append(_upload(runtime, fence, file))  # noqa: PERF401  # kept if one fails
+    except StorageError:
+        delete_artifacts(runtime, stored)
+        raise
+    return tuple(stored)
+
+
+def delete_artifacts(runtime: Runtime, artifacts: Sequence[NewArtifact]) -> None:
+    """Delete objects that no row refers to; those that storage keeps now are swept later."""
+    for artifact in artifacts:
+        with contextlib.suppress(StorageError):
+            runtime.objects.delete(artifact.object_key)
+
+
+def _upload(runtime: Runtime, fence: Fence, file: ArtifactFile) -> NewArtifact:
+    key = artifact_key(job_id=fence.job_id, attempt=fence.attempt, name=file.name)
+    retry(
+        lambda: runtime.objects.put_file(key, file.path),
+        abandon=runtime.abandon,
+        max_seconds=_RETRY_SECONDS,
+    )
+    return NewArtifact(
+        name=file.name,
+        object_key=key,
+        size_bytes=file.size_bytes,
+        sha256=file.sha256,
+        media_type=file.media_type,
+    )

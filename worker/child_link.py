@@ -1,0 +1,56 @@
+"""The child's end of the protocol: one order in on stdin, messages out on a pipe of their own."""
+
+import ctypes
+import os
+import signal
+import threading
+from queue import SimpleQueue
+
+from pydantic import BaseModel
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_READ_BYTES = 65_536
+# Nobody waits for this status: it says that the worker has gone.
+_ORPHANED_STATUS = 70
+
+
+class ParentLink:
+    """A line to the worker. When the worker goes, however it goes, this process ends at once.
+
+    Two ways, since neither is sure alone: the kernel's signal at the parent's death comes also
+    while Python is busy in native code, and the end of stdin comes also if the parent died
+    before the signal was asked for.
+    """
+
+    def __init__(self, events_fd: int) -> None:
+        self._fd = events_fd
+        self._lock = threading.Lock()
+        self._orders: SimpleQueue[bytes] = SimpleQueue()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        threading.Thread(target=self._watch_stdin, name="parent-watch", daemon=True).start()
+
+    def receive_order(self) -> bytes:
+        """Wait for the order: one line of JSON."""
+        return self._orders.get()
+
+    def send(self, message: BaseModel) -> None:
+        """Send one message. Blocks only while the worker does not read at all."""
+        data = message.model_dump_json().encode() + b"\n"
+        with self._lock:
+            while data:
+                try:
+                    data = data[os.write(self._fd, data) :]
+                except BrokenPipeError:
+                    os._exit(_ORPHANED_STATUS)
+
+    def _watch_stdin(self) -> None:
+        line = b""
+        is_ordered = False
+        while chunk := os.read(0, _READ_BYTES):
+            if is_ordered:
+                continue
+            line += chunk
+            if b"\n" in chunk:
+                is_ordered = True
+                self._orders.put(line)
+        os._exit(_ORPHANED_STATUS)

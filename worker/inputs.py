@@ -1,0 +1,139 @@
+"""Inputs of jobs on the worker's disk: fetched once, checked by sha256, kept within a bound."""
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from kdcore.errors import KdcoreError
+from kdstore.errors import ObjectNotFound
+from kdstore.objects import ObjectStore
+from worker.digests import sha256_of
+
+DEFAULT_CACHE_BYTES = 32 * 2**30
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An object in storage, and the digest that its bytes must have."""
+
+    object_key: str
+    sha256: str
+
+
+class InputDamaged(KdcoreError):
+    """An object's bytes are not those that were validated; `object_key` says which."""
+
+    code = "input_damaged"
+
+    def __init__(self, object_key: str) -> None:
+        self.object_key = object_key
+        super().__init__("A stored input does not match its digest any more. Upload it again.")
+
+
+class InputCache:
+    """A folder of files named by their sha256; the longest unused go when it grows too large.
+
+    Files are handed out as hard links, so that what a job uses stays while it uses it. Safe for
+    several workers on one folder: files appear whole, and two that fetch the same are no harm.
+    """
+
+    def __init__(self, folder: Path, objects: ObjectStore, *, max_bytes: int) -> None:
+        self._folder = folder
+        self._objects = objects
+        self._max_bytes = max_bytes
+
+    def place(self, file: StoredFile, destination: Path) -> None:
+        """Put a stored file at `destination`, from the cache if it is there.
+
+        Raises:
+            InputDamaged: its bytes do not have the digest.
+            StorageError: it cannot be read.
+        """
+        entry = self._folder / file.sha256
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.unlink(missing_ok=True)  # of an earlier try
+        try:
+            os.link(entry / "data", destination)
+        except FileNotFoundError:
+            self.fetch_checked(file, destination)
+            self._keep(destination, entry)
+        else:
+            _touch(entry)
+
+    def fetch(self, object_key: str, destination: Path) -> None:
+        """Put an object at `destination`, past the cache and unchecked: for what is read once.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        destination.unlink(missing_ok=True)
+        local = self._objects.local_path(object_key)
+        if local is None or not _linked(local, destination, key=object_key):
+            self._objects.download(object_key, destination)
+
+    def fetch_checked(self, file: StoredFile, destination: Path) -> None:
+        """Put a stored file at `destination`, past the cache but checked.
+
+        Raises:
+            InputDamaged: its bytes do not have the digest.
+            StorageError: it cannot be read.
+        """
+        self.fetch(file.object_key, destination)
+        if sha256_of(destination) != file.sha256:
+            destination.unlink()
+            raise InputDamaged(file.object_key)
+
+    def _keep(self, source: Path, entry: Path) -> None:
+        entry.mkdir(parents=True, exist_ok=True)
+        try:
+            os.link(source, entry / "data")
+        except FileExistsError:  # another worker was faster
+            return
+        entries = sorted(self._entries(), key=lambda item: item.used_at)
+        excess = sum(item.size_bytes for item in entries) - self._max_bytes
+        for item in entries:
+            if excess <= 0:
+                return
+            if item.folder != entry:
+                shutil.rmtree(item.folder, ignore_errors=True)
+                excess -= item.size_bytes
+
+    def _entries(self) -> Iterator["_Entry"]:
+        for folder in self._folder.iterdir():
+            try:
+                size_bytes = (folder / "data").stat().st_size
+                yield _Entry(folder, size_bytes, folder.stat().st_mtime)
+            except FileNotFoundError:  # another worker removes it at this moment
+                continue
+
+
+@dataclass(frozen=True)
+class _Entry:
+    folder: Path
+    size_bytes: int
+    used_at: float
+
+
+def _touch(entry: Path) -> None:
+    """Note the use on the entry's folder: the file may be one with the stored object."""
+    try:
+        os.utime(entry)
+    except FileNotFoundError:  # another worker has just removed it; we hold our link
+        return
+
+
+def _linked(source: Path, destination: Path, *, key: str) -> bool:
+    """Link a local object; False if it lies on another file system."""
+    try:
+        os.link(source, destination)
+    except FileNotFoundError:
+        raise ObjectNotFound(key) from None
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""From a claimed job to the order for its child: inputs on disk, newest checkpoints beside them."""
+
+import logging
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from kdcore.manifest import ManifestAttempt
+from kdcore.spec import DistillJob, TrainJob, parse_network
+from kdstore import datasets, jobs, models
+from kdstore.db import reading
+from kdstore.errors import KdstoreError, StorageError
+from kdstore.tables import Checkpoint, Dataset, Model
+from worker.inputs import StoredFile
+from worker.messages import TeacherFiles, TrainOrder
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+# The newest, and the one before in case the newest is damaged.
+_FETCHED_CHECKPOINTS = 2
+
+
+class InputNotReady(KdstoreError):
+    """A dataset or model that a job names is not ready."""
+
+    code = "input_not_ready"
+
+    def __init__(self, wanted: str, status: str) -> None:
+        self.wanted = wanted
+        self.status = status
+        super().__init__(f"{wanted} is {status}. Wait until it is ready, then retry the job.")
+
+
+def make_order(
+    runtime: Runtime, claim: jobs.Claim, spec: TrainJob | DistillJob, *, folder: Path
+) -> TrainOrder:
+    """Put everything that the job needs below `folder`, and write the order.
+
+    Raises:
+        NotFound: a dataset or model is gone.
+        InputNotReady: one is not ready.
+        InputDamaged: one is not what it was.
+        StorageError: one cannot be read.
+    """
+    with reading(runtime.session_factory) as session:
+        dataset = datasets.get(session, workspace_id=claim.workspace_id, dataset_id=spec.dataset)
+        teachers = _teachers(session, claim, spec)
+        attempts = _attempts(session, claim)
+    order = TrainOrder(
+        spec=spec,
+        dataset=_place_dataset(runtime, dataset, folder / "dataset"),
+        teachers=tuple(
+            _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors")
+            for index, teacher in enumerate(teachers)
+        ),
+        folder=folder / "run",
+        device=runtime.settings.device,
+        num_threads=runtime.num_threads,
+        checkpoint_seconds=runtime.settings.checkpoint_every_seconds,
+        job_id=claim.fence.job_id,
+        attempts=attempts,
+    )
+    _place_checkpoints(runtime, claim, order.folder / "checkpoints")
+    return order
+
+
+def _teachers(session: Session, claim: jobs.Claim, spec: TrainJob | DistillJob) -> list[Model]:
+    wanted = spec.teachers if isinstance(spec, DistillJob) else ()
+    return [
+        models.get(session, workspace_id=claim.workspace_id, model_id=reference.model)
+        for reference in wanted
+    ]
+
+
+def _attempts(session: Session, claim: jobs.Claim) -> tuple[ManifestAttempt, ...]:
+    job_id = claim.fence.job_id
+    found = jobs.attempts_of(session, workspace_id=claim.workspace_id, job_ids=[job_id])
+    return tuple(
+        ManifestAttempt(
+            number=attempt.number,
+            worker=attempt.worker,
+            device=attempt.device,
+            started_at=attempt.started_at,
+            ended_at=attempt.ended_at,
+            exit_cause=attempt.exit_cause,
+            resumed_from_step=attempt.resumed_from_step,
+        )
+        for attempt in found[job_id]
+    )
+
+
+def _place_dataset(runtime: Runtime, dataset: Dataset, folder: Path) -> Path:
+    if dataset.status != "ready":
+        raise InputNotReady(f"Dataset {dataset.id}", dataset.status)
+    for file in datasets.files_of(dataset):
+        runtime.inputs.place(StoredFile(file.object_key, file.sha256), folder / file.name)
+    return folder
+
+
+def _place_teacher(runtime: Runtime, model: Model, path: Path) -> TeacherFiles:
+    if model.object_key is None or model.sha256 is None or model.description is None:
+        raise InputNotReady(f"Model {model.id}", model.status)
+    runtime.inputs.place(StoredFile(model.object_key, model.sha256), path)
+    return TeacherFiles(description=parse_network(model.description), weights=path)
+
+
+def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path) -> None:
+    """Fetch the newest checkpoints under the names that kdcore gives them, digests beside them.
+
+    Their bytes are checked by kdcore when it reads them; one that cannot be fetched is left out,
+    and training goes on from the one before, or from the start.
+    """
+    newest: dict[int, Checkpoint] = {}
+    for checkpoint in claim.checkpoints:  # newest first
+        newest.setdefault(checkpoint.total_steps, checkpoint)
+    for checkpoint in list(newest.values())[:_FETCHED_CHECKPOINTS]:
+        path = folder / f"checkpoint-{checkpoint.total_steps:010d}.safetensors"
+        try:
+            runtime.inputs.fetch(checkpoint.object_key, path)
+        except StorageError as error:
+            _log.warning(
+                "checkpoint not fetched",
+                extra={"job_id": claim.fence.job_id, "detail": error.code},
+            )
+            continue
+        path.with_suffix(".sha256").write_text(checkpoint.sha256)

@@ -1,0 +1,156 @@
+"""The relay: what the child tells goes into the database in order, a few times a second."""
+
+import logging
+import time
+from collections.abc import Sequence
+from itertools import groupby
+
+from sqlalchemy.orm import Session
+
+from kdcore.progress import (
+    CheckpointSaved,
+    LogLine,
+    MetricPoint,
+    Metrics,
+    Progress,
+    Resumed,
+    RunEvent,
+    StageStarted,
+)
+from kdcore.report import Run
+from kdstore import jobs, logs, metrics
+from worker.checkpoint_uploads import CheckpointUploads, HeldCheckpoint
+from worker.retries import write
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.3
+
+
+class TrainedTime:
+    """How long the attempt has trained: from the first step's stage to evaluation."""
+
+    def __init__(self) -> None:
+        self._started: float | None = None
+        self._ended: float | None = None
+
+    def enter(self, stage: str) -> None:
+        """Note that a stage begins."""
+        is_training = stage in ("training", "control")
+        if is_training and self._started is None:
+            self._started = time.monotonic()
+        if not is_training and self._started is not None and self._ended is None:
+            self._ended = time.monotonic()
+
+    def seconds(self) -> float:
+        """Seconds so far."""
+        if self._started is None:
+            return 0.0
+        return (self._ended or time.monotonic()) - self._started
+
+
+class Relay:
+    """Takes events as they come, and writes them fenced, in order, one transaction a flush.
+
+    A checkpoint is handed to the uploads only when everything told before it is committed.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        fence: jobs.Fence,
+        *,
+        uploads: CheckpointUploads,
+        trained: TrainedTime,
+    ) -> None:
+        self._runtime = runtime
+        self._fence = fence
+        self._uploads = uploads
+        self._trained = trained
+        self._events: list[RunEvent] = []
+        self._checkpoint: HeldCheckpoint | None = None
+        self._last_flush = time.monotonic()
+        # A later attempt that begins without a checkpoint trains from the start, and writes
+        # every metric again: what an earlier one wrote goes first.
+        self._may_start_anew = fence.attempt > 1
+
+    def take(self, event: RunEvent) -> None:
+        """Take one event."""
+        if isinstance(event, CheckpointSaved):
+            self._hold(event)
+            return
+        if isinstance(event, StageStarted):
+            self._trained.enter(event.stage)
+        if isinstance(event, Resumed):
+            self._may_start_anew = False
+        self._events.append(event)
+
+    def _hold(self, saved: CheckpointSaved) -> None:
+        """Keep the newest checkpoint; one that it follows within a flush is not worth an upload."""
+        held = self._uploads.hold(saved)
+        if held is None:
+            return
+        if self._checkpoint is not None:
+            self._checkpoint.path.unlink(missing_ok=True)
+        self._checkpoint = held
+
+    def flush_if_due(self) -> None:
+        """Write what has come, if the last flush is long enough ago."""
+        if time.monotonic() - self._last_flush >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has come.
+
+        Raises:
+            AttemptLost: the attempt no longer owns the job; nothing was written.
+        """
+        events, self._events = self._events, []
+        if events:
+            write(
+                self._runtime.session_factory,
+                lambda session: self._write(session, events),
+                abandon=self._runtime.abandon,
+            )
+            if any(isinstance(event, Metrics) for event in events):
+                self._may_start_anew = False
+        if self._checkpoint is not None:
+            self._uploads.offer(self._checkpoint)
+            self._checkpoint = None
+        self._last_flush = time.monotonic()
+
+    def _write(self, session: Session, events: Sequence[RunEvent]) -> None:
+        starts_anew = self._may_start_anew
+        for (_, run), group in groupby(events, key=_kind):
+            batch = list(group)
+            if starts_anew and isinstance(batch[0], Metrics):
+                jobs.resumed(session, self._fence, run=None, step=0, total_steps=0)
+                starts_anew = False
+            self._write_batch(session, run, batch)
+
+    def _write_batch(self, session: Session, run: Run | None, batch: Sequence[RunEvent]) -> None:
+        """Write consecutive events of one kind."""
+        fence = self._fence
+        match batch[-1]:
+            case StageStarted():
+                for event in batch:
+                    if isinstance(event, StageStarted):
+                        jobs.set_stage(session, fence, event.stage)
+            case Progress() as newest:
+                jobs.set_progress(session, fence, newest)
+            case Resumed(run=resumed_run, step=step, total_steps=total_steps):
+                jobs.resumed(session, fence, run=resumed_run, step=step, total_steps=total_steps)
+            case LogLine():
+                lines = [event for event in batch if isinstance(event, LogLine)]
+                logs.append(session, fence, lines)
+            case Metrics() if run is not None:
+                metrics.append(session, fence, run=run, points=_points(batch))
+
+
+def _kind(event: RunEvent) -> tuple[str, Run | None]:
+    return event.type, event.run if isinstance(event, Metrics) else None
+
+
+def _points(batch: Sequence[RunEvent]) -> list[MetricPoint]:
+    return [point for event in batch if isinstance(event, Metrics) for point in event.points]

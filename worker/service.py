@@ -1,0 +1,107 @@
+"""A whole worker: everything made, lanes and sweeper started, and all of it stopped in order."""
+
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from kdstore.db import make_engine, make_session_factory
+from kdstore.objects import ObjectStore
+from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUE, make_celery, publish
+from kdstore.settings import Settings
+from worker.app import Lane, allow_consuming, stop_consuming
+from worker.child import ChildSpawner
+from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
+from worker.runtime import Postbox, Runtime
+from worker.scratch import Scratch
+from worker.spare import SpareTrainer
+from worker.sweeper import run_sweeper
+
+_log = logging.getLogger(__name__)
+
+_LOADING_SECONDS = 120.0
+# A child is killed after the grace; then its job must still be handed back.
+_AFTER_GRACE_SECONDS = 3.0
+_ABANDON_SECONDS = 1.5
+
+
+def run_worker(settings: Settings, stop: threading.Event) -> bool:
+    """Work until `stop` is set, then hand everything back; True if all ended in time.
+
+    Raises:
+        SpareFailed: training processes cannot be started here.
+    """
+    with _runtime(settings, stop) as runtime:
+        if runtime is None:
+            return True
+        _log.info("worker ready", extra={"worker": runtime.name, "device": runtime.device})
+        allow_consuming()
+        lanes = [Lane(runtime, queue) for queue in (TRAINING_QUEUE, INGEST_QUEUE)]
+        sweeper = threading.Thread(target=run_sweeper, args=(runtime,), name="sweeper", daemon=True)
+        for lane in lanes:
+            lane.start()
+        sweeper.start()
+        stop.wait()
+        has_ended = _stop(runtime, lanes)
+        _log.info("worker stopped", extra={"worker": runtime.name})
+        return has_ended
+
+
+def _stop(runtime: Runtime, lanes: list[Lane]) -> bool:
+    """Ask everything to end, and wait for it as long as the grace lasts."""
+    runtime.postbox.hold()
+    runtime.stopping.set()
+    stop_consuming()
+    grace_seconds = runtime.settings.stop_grace_seconds
+    has_ended = _join(lanes, timeout_seconds=grace_seconds + _AFTER_GRACE_SECONDS)
+    runtime.abandon.set()
+    has_ended = has_ended or _join(lanes, timeout_seconds=_ABANDON_SECONDS)
+    runtime.postbox.deliver()
+    return has_ended
+
+
+def _join(lanes: list[Lane], *, timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    return all(lane.join(timeout_seconds=max(0.0, deadline - time.monotonic())) for lane in lanes)
+
+
+@contextmanager
+def _runtime(settings: Settings, stop: threading.Event) -> Iterator[Runtime | None]:
+    """Make what the parts of a worker share; None if it is to stop before it could begin."""
+    name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
+    num_threads = settings.training_threads or len(os.sched_getaffinity(0))
+    data_dir = settings.data_dir.absolute()
+    with ExitStack() as stack:
+        scratch = Scratch(data_dir / "scratch", name=name)
+        stack.callback(scratch.close)
+        engine = make_engine(settings.database)
+        stack.callback(engine.dispose)
+        spawner = ChildSpawner(num_threads=num_threads, folder=scratch.folder)
+        stack.callback(spawner.close)
+        spare = SpareTrainer(spawner, device=settings.device)
+        stack.callback(spare.close)
+        objects = ObjectStore.from_url(settings.objects)
+        sender = make_celery(settings)
+        spare.start()
+        device = spare.wait_until_ready(timeout_seconds=_LOADING_SECONDS, should_stop=stop.is_set)
+        yield (
+            None
+            if device is None
+            else Runtime(
+                settings=settings,
+                session_factory=make_session_factory(engine),
+                objects=objects,
+                name=name,
+                device=device,
+                num_threads=num_threads,
+                scratch=scratch,
+                inputs=InputCache(data_dir / "cache", objects, max_bytes=DEFAULT_CACHE_BYTES),
+                spawner=spawner,
+                spare=spare,
+                postbox=Postbox(lambda task, subject_id: publish(sender, task, subject_id)),
+            )
+        )

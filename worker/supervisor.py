@@ -1,0 +1,238 @@
+"""One attempt at a job, from claim to end."""
+
+import contextlib
+import errno
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.orm import Session
+
+from kdcore.errors import Fault, KdcoreError, SpecInvalid
+from kdcore.spec import DistillJob, TrainJob, parse_job
+from kdstore import jobs
+from kdstore.artifacts import NewArtifact
+from kdstore.errors import AttemptLost, NotFound, StorageError
+from kdstore.jobs import ExitCause, JobError, JobStatus
+from kdstore.queue import TRAIN_JOB
+from worker.artifact_uploads import delete_artifacts, upload_artifacts
+from worker.builtin_datasets import ensure_ready
+from worker.messages import Finished, Stopped
+from worker.orders import InputNotReady, make_order
+from worker.outcomes import Failure, Outcome
+from worker.progress import TrainedTime
+from worker.results import summarise
+from worker.retries import retry, write
+from worker.runtime import Runtime
+from worker.training import train
+from worker.watch import AttemptWatch, StopReason
+
+_log = logging.getLogger(__name__)
+
+# Beyond limits.max_seconds, which the child keeps itself: for loading, evaluation and exports.
+_EXTRA_SECONDS = 1800.0
+_INPUT_RETRY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The job is done, and all its files are in object storage."""
+
+    finished: Finished
+    artifacts: tuple[NewArtifact, ...]
+
+
+def run_attempt(runtime: Runtime, job_id: str) -> None:
+    """Claim a job and see one attempt at it to its end; do nothing if there is none to claim."""
+    claim = write(
+        runtime.session_factory,
+        lambda session: jobs.claim(
+            session,
+            job_id,
+            worker=runtime.name,
+            device=runtime.device,
+            lease_seconds=runtime.settings.lease_seconds,
+        ),
+        abandon=runtime.stopping,
+    )
+    if claim is None:
+        _log.info("nothing to claim", extra={"job_id": job_id})
+        return
+    attempt = Attempt(runtime, claim)
+    try:
+        attempt.run()
+    except AttemptLost:
+        attempt.say("attempt lost")
+    finally:
+        if not runtime.stopping.is_set():
+            runtime.spare.start()
+
+
+class Attempt:
+    """One attempt that owns its job."""
+
+    def __init__(self, runtime: Runtime, claim: jobs.Claim) -> None:
+        self._runtime = runtime
+        self._claim = claim
+        self._fence = claim.fence
+        self._trained = TrainedTime()
+
+    def run(self) -> None:
+        """Train, deliver and end the attempt.
+
+        Raises:
+            AttemptLost: it no longer owns the job; its child is gone, nothing more was written.
+        """
+        self.say("attempt started")
+        try:
+            spec = parse_job(self._claim.spec)
+        except SpecInvalid as error:
+            self._end(failure(error.code, error.message, fault="user"), reason=None)
+            return
+        left_seconds = spec.limits.max_seconds - self._claim.trained_seconds
+        watch = AttemptWatch(
+            self._runtime,
+            self._claim,
+            max_seconds=max(0.0, left_seconds) + _EXTRA_SECONDS,
+            trained_seconds=self._trained.seconds,
+        )
+        name = f"{self._fence.job_id}-{self._fence.attempt}"
+        with self._runtime.scratch.work_folder(name) as folder, watch:
+            self._end(self._work(spec, folder, watch), reason=watch.reason)
+
+    def say(self, message: str, **facts: object) -> None:
+        """Log one line about this attempt."""
+        ids = {"job_id": self._fence.job_id, "attempt": self._fence.attempt}
+        _log.info(message, extra={**ids, **facts})
+
+    def _work(
+        self, spec: TrainJob | DistillJob, folder: Path, watch: AttemptWatch
+    ) -> Delivered | Stopped | Failure:
+        """Do everything but the end; each way in which it can go wrong is an outcome."""
+        try:
+            outcome = self._train(spec, folder, watch)
+            return self._deliver(outcome) if isinstance(outcome, Finished) else outcome
+        except AttemptLost:
+            raise
+        except (InputNotReady, NotFound) as error:
+            return failure(error.code, error.message, fault="user")
+        except (KdcoreError, StorageError) as error:
+            return self._system_failure(watch, error.code, error.message)
+        except Exception as error:  # noqa: BLE001  # the boundary of an attempt: the row gets the fact
+            _log.exception("attempt failed", extra={"job_id": self._fence.job_id})
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                return self._system_failure(watch, "disk_full", _DISK_FULL, cause="disk_full")
+            return self._system_failure(watch, "internal_error", _INTERNAL)
+
+    def _train(self, spec: TrainJob | DistillJob, folder: Path, watch: AttemptWatch) -> Outcome:
+        runtime = self._runtime
+        ensure_ready(runtime, spec.dataset, should_stop=lambda: watch.reason is not None)
+        order = retry(
+            lambda: make_order(runtime, self._claim, spec, folder=folder),
+            abandon=runtime.abandon,
+            max_seconds=_INPUT_RETRY_SECONDS,
+        )
+        if watch.reason is not None:
+            return Stopped(step=0)
+        return train(
+            runtime,
+            order,
+            fence=self._fence,
+            folder=folder,
+            watch=watch,
+            trained=self._trained,
+        )
+
+    def _deliver(self, finished: Finished) -> Delivered:
+        runtime, fence = self._runtime, self._fence
+        write(
+            runtime.session_factory,
+            lambda session: jobs.set_stage(session, fence, "uploading"),
+            abandon=runtime.abandon,
+        )
+        return Delivered(finished, upload_artifacts(runtime, fence, finished.artifacts))
+
+    def _system_failure(
+        self, watch: AttemptWatch, code: str, message: str, *, cause: ExitCause = "system_error"
+    ) -> Stopped | Failure:
+        # What breaks while the worker shuts down is no fault of the attempt: it hands back.
+        if watch.reason == "shutdown":
+            return Stopped(step=0)
+        return failure(code, message, fault="system", cause=cause)
+
+    def _end(self, outcome: Delivered | Stopped | Failure, *, reason: StopReason | None) -> None:
+        runtime = self._runtime
+        status = write(
+            runtime.session_factory,
+            lambda session: self._write_end(session, outcome, reason),
+            abandon=runtime.abandon,
+        )
+        self.say("attempt ended", status=status, cause=_cause(outcome, reason))
+        if status == "queued":
+            runtime.postbox.post(TRAIN_JOB, self._fence.job_id)
+        if isinstance(outcome, Delivered):
+            self._clean_up(outcome, status)
+
+    def _write_end(
+        self, session: Session, outcome: Delivered | Stopped | Failure, reason: StopReason | None
+    ) -> JobStatus:
+        """Write the end, and everything that counts only with it, in one transaction."""
+        fence = self._fence
+        jobs.heartbeat(
+            session,
+            fence,
+            lease_seconds=self._runtime.settings.lease_seconds,
+            trained_seconds=self._trained.seconds(),
+        )
+        match outcome:
+            case Delivered():
+                return jobs.finish(
+                    session,
+                    fence,
+                    result=summarise(outcome.finished.report),
+                    report=outcome.finished.report.model_dump(mode="json"),
+                    artifacts=outcome.artifacts,
+                )
+            case Failure():
+                return jobs.fail(session, fence, error=outcome.error, exit_cause=outcome.cause)
+            case Stopped() if reason == "cancelled":
+                jobs.confirm_cancel(session, fence)
+                return "cancelled"
+            case Stopped() if reason == "paused":
+                return jobs.confirm_pause(session, fence)
+            case Stopped():
+                return jobs.release(session, fence)
+
+    def _clean_up(self, delivered: Delivered, status: JobStatus) -> None:
+        """Delete the objects that nobody needs after the end."""
+        runtime = self._runtime
+        if status != "succeeded":  # cancelled in the last moment
+            delete_artifacts(runtime, delivered.artifacts)
+            return
+        unreferred = write(
+            runtime.session_factory,
+            lambda session: jobs.forget_checkpoints(session, job_id=self._fence.job_id),
+            abandon=runtime.abandon,
+        )
+        for key in unreferred:
+            with contextlib.suppress(StorageError):
+                runtime.objects.delete(key)
+
+
+_DISK_FULL = "The worker's disk is full. The operator must free space; then retry the job."
+_INTERNAL = (
+    "The worker failed for a reason that is not the job's. Retry it, and report it if it fails "
+    "again."
+)
+
+
+def failure(code: str, message: str, *, fault: Fault, cause: ExitCause | None = None) -> Failure:
+    """Make the outcome of an attempt that failed outside the training process."""
+    known: ExitCause = "user_error" if fault == "user" else "system_error"
+    return Failure(JobError(code=code, message=message, fault=fault), cause or known)
+
+
+def _cause(outcome: Delivered | Stopped | Failure, reason: StopReason | None) -> str:
+    if isinstance(outcome, Failure):
+        return f"{outcome.cause}: {outcome.error.code}"
+    return "finished" if isinstance(outcome, Delivered) else reason or "stopped"

@@ -1,0 +1,75 @@
+"""The sweeper: in every worker, it gives lost work to others and sends lost messages again."""
+
+import contextlib
+import logging
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from kdstore import idempotency, jobs, upload_bytes, uploads, validation, workers
+from kdstore.db import transaction
+from kdstore.errors import KdstoreError, StorageError
+from kdstore.queue import TRAIN_JOB, VALIDATE_DATASET, VALIDATE_MODEL
+from worker.builtin_datasets import request_builtins
+from worker.runtime import Runtime
+
+_log = logging.getLogger(__name__)
+
+
+def run_sweeper(runtime: Runtime) -> None:
+    """Sweep until the worker stops. A sweep that fails is one that the next one makes good."""
+    has_builtins = False
+    while True:
+        try:
+            sweep(runtime)
+            if not has_builtins:
+                request_builtins(runtime)
+                has_builtins = True
+        except (KdstoreError, SQLAlchemyError) as error:
+            _log.warning("sweep failed", extra={"detail": type(error).__name__})
+        if runtime.stopping.wait(runtime.settings.sweep_seconds):
+            return
+
+
+def sweep(runtime: Runtime) -> None:
+    """Do all of one sweep. Each part is a transaction; its messages are sent after it."""
+    with transaction(runtime.session_factory) as session:
+        workers.seen(session, name=runtime.name, device=runtime.device)
+    _sweep_jobs(runtime)
+    _sweep_validations(runtime)
+    _sweep_uploads(runtime)
+    with transaction(runtime.session_factory) as session:
+        idempotency.sweep(session, older_than_seconds=runtime.settings.idempotency_seconds)
+
+
+def _sweep_jobs(runtime: Runtime) -> None:
+    settings = runtime.settings
+    with transaction(runtime.session_factory) as session:
+        swept = jobs.sweep(session, republish_seconds=settings.republish_seconds)
+    for cause, job_ids in (
+        ("requeued", swept.requeued),
+        ("failed", swept.failed),
+        ("cancelled", swept.cancelled),
+        ("paused", swept.paused),
+    ):
+        for job_id in job_ids:
+            _log.warning("lost attempt closed", extra={"job_id": job_id, "cause": cause})
+    for job_id in swept.to_publish:
+        runtime.postbox.post(TRAIN_JOB, job_id)
+
+
+def _sweep_validations(runtime: Runtime) -> None:
+    settings = runtime.settings
+    with transaction(runtime.session_factory) as session:
+        swept = validation.sweep(session, republish_seconds=settings.republish_seconds)
+    for model_id in swept.models:
+        runtime.postbox.post(VALIDATE_MODEL, model_id)
+    for dataset_id in swept.datasets:
+        runtime.postbox.post(VALIDATE_DATASET, dataset_id)
+
+
+def _sweep_uploads(runtime: Runtime) -> None:
+    with transaction(runtime.session_factory) as session:
+        expired = uploads.sweep_expired(session)
+    for upload_id in expired:
+        with contextlib.suppress(StorageError):
+            upload_bytes.delete_parts(runtime.objects, upload_id)

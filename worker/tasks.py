@@ -1,0 +1,46 @@
+"""The tasks: an id in, nothing out. What they do is elsewhere; what they leave is in the rows."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from kdstore.queue import TRAIN_JOB, VALIDATE_DATASET, VALIDATE_MODEL
+from worker.ingest import validate
+from worker.runtime import Runtime
+from worker.supervisor import run_attempt
+
+_log = logging.getLogger(__name__)
+
+
+def register_tasks(app: Any, runtime: Runtime) -> None:
+    """Give a Celery app the three tasks. Celery ships no types, hence Any."""
+
+    def train_job(job_id: str) -> None:
+        run_attempt(runtime, job_id)
+
+    def validate_model(model_id: str) -> None:
+        validate(runtime, "model", model_id)
+
+    def validate_dataset(dataset_id: str) -> None:
+        validate(runtime, "dataset", dataset_id)
+
+    for name, task in (
+        (TRAIN_JOB, train_job),
+        (VALIDATE_MODEL, validate_model),
+        (VALIDATE_DATASET, validate_dataset),
+    ):
+        app.task(name=name, shared=False)(_guarded(runtime, name, task))
+
+
+def _guarded(runtime: Runtime, name: str, task: Callable[[str], None]) -> Callable[[str], None]:
+    def run(subject_id: str) -> None:
+        if runtime.stopping.is_set():
+            runtime.postbox.post(name, subject_id)
+            return
+        try:
+            task(subject_id)
+        except Exception:  # noqa: BLE001  # the boundary of a task
+            # The row is the truth: what has not ended in it is found when its lease runs out.
+            _log.exception("task failed", extra={"task": name, "subject_id": subject_id})
+
+    return run

@@ -1,0 +1,90 @@
+"""One child trains one job: what it tells goes to the relay, how it ends is one outcome."""
+
+from pathlib import Path
+
+from kdstore import jobs
+from worker.checkpoint_uploads import CheckpointUploads
+from worker.child import Child, ChildGone
+from worker.messages import (
+    DatasetAccepted,
+    Failed,
+    Finished,
+    ModelAccepted,
+    Ready,
+    Rejected,
+    Stopped,
+    TrainOrder,
+)
+from worker.outcomes import LastWord, Outcome, outcome_of
+from worker.progress import FLUSH_SECONDS, Relay, TrainedTime
+from worker.runtime import Runtime
+from worker.watch import AttemptWatch
+
+_LAST_UPLOAD_SECONDS = 60.0
+
+
+def train(
+    runtime: Runtime,
+    order: TrainOrder,
+    *,
+    fence: jobs.Fence,
+    folder: Path,
+    watch: AttemptWatch,
+    trained: TrainedTime,
+) -> Outcome:
+    """Have a child carry out the order. When this returns or raises, the child is gone.
+
+    Raises:
+        AttemptLost: the attempt no longer owns its job.
+    """
+    uploads = CheckpointUploads(runtime, fence, folder / "outbox")
+    try:
+        relay = Relay(runtime, fence, uploads=uploads, trained=trained)
+        last, status = _listen_to_child(runtime, order, relay=relay, watch=watch)
+        if not isinstance(last, Finished):
+            # The next attempt goes on from here, so it is worth waiting for.
+            uploads.drain(timeout_seconds=_drain_seconds(runtime))
+    finally:
+        uploads.close()
+    return outcome_of(last, status=status, reason=watch.reason)
+
+
+def _listen_to_child(
+    runtime: Runtime, order: TrainOrder, *, relay: Relay, watch: AttemptWatch
+) -> tuple[LastWord, int]:
+    child = runtime.spare.take()
+    watch.attach(child)
+    try:
+        child.order(order)
+        last = _listen(child, relay)
+    except BaseException:
+        child.kill()
+        raise
+    finally:
+        status = child.wait()
+    return last, status
+
+
+def _listen(child: Child, relay: Relay) -> LastWord:
+    """Relay what the child tells until it closes its end; return its last word."""
+    last: LastWord = None
+    while True:
+        try:
+            message = child.receive(timeout_seconds=FLUSH_SECONDS)
+        except ChildGone:
+            relay.flush()
+            return last
+        match message:
+            case Finished() | Failed() | Stopped():
+                last = message
+            case None | Ready() | ModelAccepted() | DatasetAccepted() | Rejected():
+                pass  # nothing that concerns a job
+            case _:
+                relay.take(message)
+        relay.flush_if_due()
+
+
+def _drain_seconds(runtime: Runtime) -> float:
+    if runtime.stopping.is_set():
+        return runtime.settings.stop_grace_seconds / 2
+    return _LAST_UPLOAD_SECONDS
