@@ -104,3 +104,19 @@ def test_gzip_content_arrives_whole_in_pieces(content: bytes, step: int) -> None
     while piece := stream.read(step):
         pieces.append(piece)
     assert b"".join(pieces) == content
+
+
+def test_empty_blocks_after_the_last_byte_are_read_to_the_end(tmp_path: Path) -> None:
+    # Around the size in which packed bytes are read, the end comes in another piece than the data.
+    noise = random.Random(0).randbytes(262_144)  # noqa: S311 - no secret
+    path = tmp_path / "packed"
+    for size in range(262_144 - 140, 262_144, 7):
+        packer = zlib.compressobj(0, zlib.DEFLATED, -15)
+        packed = packer.compress(noise[:size]) + packer.flush(zlib.Z_SYNC_FLUSH) + packer.flush()
+        path.write_bytes(packed)
+        entry = ArchiveEntry("x", size, len(packed), zlib.crc32(noise[:size]), True, 0)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert EntryStream(fd, entry).read(size) == noise[:size]
+        finally:
+            os.close(fd)
