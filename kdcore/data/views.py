@@ -36,7 +36,9 @@ class Batch:
 
 def _to_float(images_BHWC: torch.Tensor) -> torch.Tensor:
     """Turn bytes into values in [0, 1]; BHWC in memory is BCHW in channels_last."""
-    return images_BHWC.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+    # CUDA turns division by a plain number into a product, which rounds unlike the CPU.
+    largest = torch.full((), 255.0, device=images_BHWC.device)
+    return images_BHWC.permute(0, 3, 1, 2).to(torch.float32).div_(largest)
 
 
 @dataclass(frozen=True, eq=False)
