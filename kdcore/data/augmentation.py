@@ -80,14 +80,16 @@ class Augmentation:
             return images_BHWC
         B, H, W, C = images_BHWC.shape
         device = images_BHWC.device
-        y_B, x_B, mirrored_B = self._decode(view_B)
         if self.padding:
             images_BHWC = F.pad(images_BHWC, (0, 0, *[self.padding] * 4))
         padded_H, padded_W = H + 2 * self.padding, W + 2 * self.padding
-        column_W = torch.arange(W, device=device)
+        # Half the bytes of int64 to compute and to read, wherever they suffice.
+        index_type = torch.int32 if B * padded_H * padded_W < 2**31 else torch.int64
+        y_B, x_B, mirrored_B = self._decode(view_B.to(index_type))
+        column_W = torch.arange(W, device=device, dtype=index_type)
         column_BW = torch.where(mirrored_B.unsqueeze(1), W - 1 - column_W, column_W)
-        first_row_B = torch.arange(B, device=device) * padded_H + y_B
-        row_BH = first_row_B.unsqueeze(1) + torch.arange(H, device=device)
+        first_row_B = torch.arange(B, device=device, dtype=index_type) * padded_H + y_B
+        row_BH = first_row_B.unsqueeze(1) + torch.arange(H, device=device, dtype=index_type)
         pixel_BHW = (row_BH * padded_W + x_B.unsqueeze(1)).unsqueeze(2) + column_BW.unsqueeze(1)
         # Gathering single elements is four times as fast as gathering rows of one element.
         pixels = images_BHWC.view(-1) if C == 1 else images_BHWC.view(-1, C)

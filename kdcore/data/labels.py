@@ -87,21 +87,14 @@ def check_class_counts(
         class_names: One for each class.
 
     Raises:
-        DatasetRejected: `split_empty`, `label_out_of_range`, `class_without_train_examples`,
-            `too_few_examples`, or those of `check_class_names`.
+        DatasetRejected: `split_empty`, `class_without_train_examples`, `too_few_examples`, or
+            those of `check_class_names`.
     """
     check_class_names(class_names)
     for split, counts in class_counts.items():
         if sum(counts) == 0:
             raise DatasetRejected(
                 "split_empty", f"The {split} split has no example. Add some for each class."
-            )
-        if len(counts) > len(class_names):
-            raise DatasetRejected(
-                "label_out_of_range",
-                f"The {split} split has label {len(counts) - 1}, but the {len(class_names)} "
-                f"classes are labelled 0 to {len(class_names) - 1}. Remove those examples, or "
-                "give train examples of that class.",
             )
     train = class_counts["train"]
     absent = [
