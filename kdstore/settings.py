@@ -68,7 +68,9 @@ class Settings(BaseSettings):
     idempotency_seconds: PositiveInt = Field(
         24 * 3600, description="How long the answer to an Idempotency-Key is kept."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
+    )
 
     @model_validator(mode="after")
     def _check_heartbeat(self) -> Self:
