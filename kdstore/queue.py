@@ -95,7 +95,8 @@ def _folder_settings(folder: Path) -> dict[str, Any]:
     for path in (messages, control):
         path.mkdir(parents=True, exist_ok=True)
     return {
-        "broker_url": "filesystem://",
+        "broker_url": "filesystem://localhost//",
+        "broker_transport": "kdstore.folder_transport:Transport",
         "broker_transport_options": {
             **_CONNECT_OPTIONS,
             "data_folder_in": str(messages),

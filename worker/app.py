@@ -2,24 +2,30 @@
 
 import logging
 import threading
+from collections.abc import Mapping
 from typing import Any
 
+from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
 from celery.worker import state as celery_state
+from celery.worker.consumer import Consumer
 
 from kdstore.queue import make_celery
 from worker.runtime import Runtime
+from worker.slots import Slot
 from worker.tasks import register_tasks
 
 _log = logging.getLogger(__name__)
 
 _RESTART_SECONDS = 1.0
+_DRAIN_SECONDS = 0.2
+_START_SECONDS = 1.0
 
 
-def make_app(runtime: Runtime) -> Any:
+def make_app(runtime: Runtime, slots: Mapping[str, Slot]) -> Any:
     """Make a Celery app with this worker's tasks. Celery ships no types, hence Any."""
     app = make_celery(runtime.settings)
-    register_tasks(app, runtime)
+    register_tasks(app, runtime, slots)
     return app
 
 
@@ -27,11 +33,13 @@ class Lane:
     """Takes messages of one queue, one at a time, until the worker stops.
 
     Training and ingest have a lane each, so that an upload is looked at while a job trains.
+    `slots` holds the slot of every lane of this process, by queue.
     """
 
-    def __init__(self, runtime: Runtime, queue: str) -> None:
+    def __init__(self, runtime: Runtime, queue: str, slots: Mapping[str, Slot]) -> None:
         self._runtime = runtime
         self._queue = queue
+        self._slots = slots
         self._thread = threading.Thread(target=self._run, name=f"lane-{queue}", daemon=True)
 
     def start(self) -> None:
@@ -52,7 +60,7 @@ class Lane:
 
     def _consume(self) -> None:
         # An app for each lane: Celery keeps the choice of queues on the app.
-        app = make_app(self._runtime)
+        app = make_app(self._runtime, self._slots)
         # The threads of the pool look tasks up in the process's default app, whoever made them.
         app.set_default()
         controller = WorkController(
@@ -61,7 +69,8 @@ class Lane:
             hostname=f"{self._queue}@{self._runtime.name}",
             pool="threads",
             concurrency=1,
-            # Celery's event loop is one for the whole process; the plain loop is one a thread.
+            consumer_cls=_consumer_class(self._slots[self._queue], self._runtime.stopping),
+            # Celery's event loop is one for the whole process; ours is one a thread.
             use_eventloop=False,
             without_gossip=True,
             without_mingle=True,
@@ -70,8 +79,35 @@ class Lane:
         controller.start()
 
 
+def _consumer_class(slot: Slot, stopping: threading.Event) -> Any:
+    """Make a consumer whose loop ends promptly, and takes no message while its slot is taken.
+
+    Celery's own loop looks up only every two to four seconds, and holds back one message more
+    than it works on: with early acknowledgement that job would wait although others are idle.
+    """
+
+    class LaneConsumer(Consumer):  # type: ignore[misc]  # Celery ships no types
+        def loop(self, _self: Any, connection: Any, task_consumer: Any, *_rest: Any) -> None:
+            task_consumer.on_message = self.create_task_handler()
+            task_consumer.consume()
+            self.on_ready()
+            while self.connection:
+                if stopping.is_set():
+                    raise WorkerShutdown(0)
+                self.perform_pending_operations()
+                try:
+                    connection.drain_events(timeout=_DRAIN_SECONDS)
+                except TimeoutError:
+                    continue
+                # A broker that must hear from us (AMQP) is read on, and may send one too many.
+                if not connection.supports_heartbeats:
+                    slot.wait_out(stopping, start_seconds=_START_SECONDS)
+
+    return LaneConsumer
+
+
 def stop_consuming() -> None:
-    """Let every lane of this process end: no new message is taken, running tasks are waited for."""
+    """Let lanes end that wait for a broker which is away: Celery asks its own flag there."""
     celery_state.should_stop = 0
 
 

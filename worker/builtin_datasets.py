@@ -10,7 +10,7 @@ from worker.ingest import validate
 from worker.runtime import Runtime
 
 _MAX_SECONDS = 120.0
-_POLL_SECONDS = 0.1
+_POLL_SECONDS = 0.25
 
 
 def request_builtins(runtime: Runtime) -> None:

@@ -47,7 +47,7 @@ def validate(runtime: Runtime, subject: Subject, subject_id: str) -> None:
         abandon=runtime.stopping,
     )
     if fence is None:
-        _log.info("nothing to validate", extra={"subject_id": subject_id})
+        _log.debug("nothing to validate", extra={"subject_id": subject_id})
         return
     try:
         Validation(runtime, fence).run()

@@ -18,6 +18,7 @@ from worker.child import ChildSpawner
 from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
 from worker.runtime import Postbox, Runtime
 from worker.scratch import Scratch
+from worker.slots import Slot
 from worker.spare import SpareTrainer
 from worker.sweeper import run_sweeper
 
@@ -40,7 +41,8 @@ def run_worker(settings: Settings, stop: threading.Event) -> bool:
             return True
         _log.info("worker ready", extra={"worker": runtime.name, "device": runtime.device})
         allow_consuming()
-        lanes = [Lane(runtime, queue) for queue in (TRAINING_QUEUE, INGEST_QUEUE)]
+        slots = {TRAINING_QUEUE: Slot(), INGEST_QUEUE: Slot()}
+        lanes = [Lane(runtime, queue, slots) for queue in slots]
         sweeper = threading.Thread(target=run_sweeper, args=(runtime,), name="sweeper", daemon=True)
         for lane in lanes:
             lane.start()

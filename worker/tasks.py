@@ -1,19 +1,20 @@
 """The tasks: an id in, nothing out. What they do is elsewhere; what they leave is in the rows."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from kdstore.queue import TRAIN_JOB, VALIDATE_DATASET, VALIDATE_MODEL
+from kdstore.queue import QUEUE_OF_TASK, TRAIN_JOB, VALIDATE_DATASET, VALIDATE_MODEL
 from worker.ingest import validate
 from worker.runtime import Runtime
+from worker.slots import Slot
 from worker.supervisor import run_attempt
 
 _log = logging.getLogger(__name__)
 
 
-def register_tasks(app: Any, runtime: Runtime) -> None:
-    """Give a Celery app the three tasks. Celery ships no types, hence Any."""
+def register_tasks(app: Any, runtime: Runtime, slots: Mapping[str, Slot]) -> None:
+    """Give a Celery app the three tasks; `slots` by queue. Celery ships no types, hence Any."""
 
     def train_job(job_id: str) -> None:
         run_attempt(runtime, job_id)
@@ -29,18 +30,23 @@ def register_tasks(app: Any, runtime: Runtime) -> None:
         (VALIDATE_MODEL, validate_model),
         (VALIDATE_DATASET, validate_dataset),
     ):
-        app.task(name=name, shared=False)(_guarded(runtime, name, task))
+        guarded = _guarded(runtime, name, task, slots[QUEUE_OF_TASK[name]])
+        # Not shared: Celery would add it to every other app of the process as well.
+        app.task(name=name, shared=False)(guarded)
 
 
-def _guarded(runtime: Runtime, name: str, task: Callable[[str], None]) -> Callable[[str], None]:
+def _guarded(
+    runtime: Runtime, name: str, task: Callable[[str], None], slot: Slot
+) -> Callable[[str], None]:
     def run(subject_id: str) -> None:
-        if runtime.stopping.is_set():
-            runtime.postbox.post(name, subject_id)
-            return
-        try:
-            task(subject_id)
-        except Exception:  # noqa: BLE001  # the boundary of a task
-            # The row is the truth: what has not ended in it is found when its lease runs out.
-            _log.exception("task failed", extra={"task": name, "subject_id": subject_id})
+        with slot.taken():
+            if runtime.stopping.is_set():
+                runtime.postbox.post(name, subject_id)
+                return
+            try:
+                task(subject_id)
+            except Exception:  # noqa: BLE001  # the boundary of a task
+                # The row is the truth: what has not ended in it is found when its lease runs out.
+                _log.exception("task failed", extra={"task": name, "subject_id": subject_id})
 
     return run

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from kdcore.progress import StageStarted
 from kdstore import jobs
 from worker.checkpoint_uploads import CheckpointUploads
 from worker.child import Child, ChildGone
@@ -21,6 +22,7 @@ from worker.runtime import Runtime
 from worker.watch import AttemptWatch
 
 _LAST_UPLOAD_SECONDS = 60.0
+_LAST_STAGE = StageStarted(stage="exporting")
 
 
 def train(
@@ -56,7 +58,7 @@ def _listen_to_child(
     watch.attach(child)
     try:
         child.order(order)
-        last = _listen(child, relay)
+        last = _listen(runtime, child, relay)
     except BaseException:
         child.kill()
         raise
@@ -65,7 +67,7 @@ def _listen_to_child(
     return last, status
 
 
-def _listen(child: Child, relay: Relay) -> LastWord:
+def _listen(runtime: Runtime, child: Child, relay: Relay) -> LastWord:
     """Relay what the child tells until it closes its end; return its last word."""
     last: LastWord = None
     while True:
@@ -80,6 +82,9 @@ def _listen(child: Child, relay: Relay) -> LastWord:
             case None | Ready() | ModelAccepted() | DatasetAccepted() | Rejected():
                 pass  # nothing that concerns a job
             case _:
+                if message == _LAST_STAGE:
+                    # What must not be disturbed, training and timing, is over.
+                    runtime.spare.start()
                 relay.take(message)
         relay.flush_if_due()
 
