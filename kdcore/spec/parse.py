@@ -86,7 +86,7 @@ def _problem(item: Mapping[str, Any], document: Any) -> Problem:
     path += [part for part in str(context.get("field", "")).split("/") if part]
     if item["type"] in ("union_tag_invalid", "union_tag_not_found"):
         path.append(str(context["discriminator"]).strip("'"))
-    elif item["type"] == "unknown_architecture" and path[-1:] != ["architecture"]:
+    elif item["type"] == "unknown_architecture" and "field" not in context:
         path.append("architecture")
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     return Problem(pointer, _CODES.get(item["type"], item["type"]), _message(item, context))
