@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from kdcore.spec import NetworkDescription
 from kdstore import artifacts, jobs, uploads, validation
 from kdstore.db import now
-from kdstore.errors import ArtifactNotFound, ModelNotFound, ValidationLost
+from kdstore.errors import ModelNotFound, ValidationLost
 from kdstore.ids import new_id
 from kdstore.pages import Page, read_page
 from kdstore.tables import Artifact, JsonObject, Model, ValidationStatus
@@ -103,9 +103,7 @@ def weights_of_job(session: Session, *, workspace_id: str, job_id: str) -> JobWe
         ArtifactNotFound: it made no weights (yet).
     """
     job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
-    stem = _WEIGHTS_OF_KIND.get(job.kind)
-    if stem is None:
-        raise ArtifactNotFound(f"weights of {job_id}")
+    stem = _WEIGHTS_OF_KIND[job.kind]
     weights, description = (
         artifacts.get(session, workspace_id=workspace_id, job_id=job_id, name=f"{stem}.{suffix}")
         for suffix in ("safetensors", "json")

@@ -28,8 +28,3 @@ ALLOWED: Final[dict[JobStatus, frozenset[JobStatus]]] = {
 def may_become(from_status: JobStatus, to_status: JobStatus) -> bool:
     """Tell whether the table allows this transition."""
     return to_status in ALLOWED[from_status]
-
-
-def sources_of(to_status: JobStatus) -> frozenset[JobStatus]:
-    """All statuses that may become `to_status`."""
-    return frozenset(status for status, targets in ALLOWED.items() if to_status in targets)

@@ -1,5 +1,6 @@
 """Bring a database to a revision, and compare it with the tables: Alembic without its ini file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from alembic import command
@@ -9,6 +10,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, text
 
 from kdstore.tables import Base
+
+VERSIONS = Path(__file__).parent / "versions"
 
 # Any number will do, as long as nobody else who shares the server takes it.
 _ADVISORY_LOCK = 7_365_011_204
@@ -39,18 +42,22 @@ def find_drift(engine: Engine) -> list[str]:
         return [str(difference) for difference in compare_metadata(context, Base.metadata)]
 
 
-def create_revision(engine: Engine, *, slug: str) -> Path:
+def create_revision(engine: Engine, *, slug: str, folder: Path = VERSIONS) -> Path:
     """Write a new migration from the difference between database and tables, to be reviewed."""
     with engine.begin() as connection:
-        script = command.revision(_config(connection), message=slug, autogenerate=True)
+        config = _config(connection, folders=(VERSIONS, folder))
+        script = command.revision(config, message=slug, autogenerate=True, version_path=str(folder))
     if script is None or isinstance(script, list):
         raise RuntimeError("Alembic wrote no single file; look into migrations/versions.")
     return Path(script.path)
 
 
-def _config(connection: Connection) -> Config:
+def _config(connection: Connection, *, folders: Sequence[Path] = (VERSIONS,)) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    locations = "\n".join(str(folder) for folder in dict.fromkeys(folders))
+    config.set_main_option("script_location", str(VERSIONS.parent).replace("%", "%%"))
+    config.set_main_option("version_locations", locations.replace("%", "%%"))
+    config.set_main_option("path_separator", "newline")
     config.set_main_option("file_template", "%%(year)d-%%(month).2d-%%(day).2d-%%(slug)s")
     config.set_main_option("timezone", "UTC")
     config.attributes["connection"] = connection

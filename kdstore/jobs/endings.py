@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from kdstore import fence as fences
 from kdstore.artifacts import NewArtifact
-from kdstore.errors import AttemptLost
 from kdstore.fence import Fence, Owned
 from kdstore.jobs.status import JobError, change_status, close_attempt
 from kdstore.tables import Artifact, ExitCause, Job, JobReport, JsonObject
@@ -144,15 +143,13 @@ def _end(
 ) -> JobStatus:
     """Close the attempt and move its job on. `values` are columns of any type, hence Any."""
     close_attempt(session, fence, exit_cause=exit_cause, at=owned.at)
-    changed = change_status(
+    change_status(
         session,
         fence.job_id,
-        from_status=owned.status,
+        from_status=owned.status,  # nobody has changed it since: the fence holds the row's lock
         to_status=to_status,
         at=owned.at,
         error=error,
         **values,
     )
-    if not changed:
-        raise AttemptLost(fence.job_id, fence.attempt)
     return to_status

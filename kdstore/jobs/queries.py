@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from kdstore.errors import JobNotFound, ReportNotFound
 from kdstore.pages import Page, read_page
-from kdstore.tables import Attempt, Job, JobReport, JsonObject
+from kdstore.tables import Attempt, Job, JobReport, JobTag, JsonObject
 from kdstore.transitions import JobStatus
 
 
@@ -44,7 +44,9 @@ def page(
     if kind is not None:
         statement = statement.where(Job.kind == kind)
     for tag, value in (tags or {}).items():
-        statement = statement.where(Job.tags[tag].as_string() == value)
+        statement = statement.where(
+            exists().where(JobTag.job_id == Job.id, JobTag.name == tag, JobTag.value == value)
+        )
     return read_page(session, statement, Job, limit=limit, cursor=cursor)
 
 

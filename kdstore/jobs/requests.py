@@ -11,7 +11,7 @@ from kdstore.db import now
 from kdstore.errors import InvalidTransition
 from kdstore.ids import new_id
 from kdstore.jobs.status import change_status, lock
-from kdstore.tables import Job
+from kdstore.tables import Job, JobTag
 from kdstore.transitions import JobStatus
 
 _CANCEL: Mapping[JobStatus, JobStatus] = {
@@ -50,7 +50,10 @@ def create(
         updated_at=at,
     )
     session.add(job)
-    session.flush()  # the event's number is counted on the row
+    session.flush()  # tags refer to the row, and the event's number is counted on it
+    session.add_all(
+        JobTag(job_id=job.id, name=name, value=value) for name, value in spec.tags.items()
+    )
     created = events.StatusChanged(from_status=None, to_status="queued")
     events.append(session, job.id, created, at=at)
     session.refresh(job)

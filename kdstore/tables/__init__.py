@@ -8,6 +8,7 @@ from kdstore.tables.checkpoints import Checkpoint
 from kdstore.tables.datasets import Dataset
 from kdstore.tables.events import Event
 from kdstore.tables.idempotency_keys import IdempotencyKey
+from kdstore.tables.job_tags import JobTag
 from kdstore.tables.jobs import Job
 from kdstore.tables.log_lines import LogLine
 from kdstore.tables.metric_points import MetricPoint
@@ -30,6 +31,7 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "JobReport",
+    "JobTag",
     "JsonObject",
     "LogLine",
     "MetricPoint",

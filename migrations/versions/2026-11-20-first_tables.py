@@ -28,6 +28,7 @@ def upgrade() -> None:
     _create_datasets()
     _create_events()
     _create_job_reports()
+    _create_job_tags()
     _create_log_lines()
     _create_metric_points()
     _create_models()
@@ -41,6 +42,7 @@ def downgrade() -> None:
         "models",
         "metric_points",
         "log_lines",
+        "job_tags",
         "job_reports",
         "events",
         "datasets",
@@ -296,6 +298,18 @@ def _create_job_reports() -> None:
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_reports_job_id"),
         sa.PrimaryKeyConstraint("job_id", name="pk_job_reports"),
     )
+
+
+def _create_job_tags() -> None:
+    op.create_table(
+        "job_tags",
+        sa.Column("job_id", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.String(length=256), nullable=False),
+        sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_job_tags_job_id"),
+        sa.PrimaryKeyConstraint("job_id", "name", name="pk_job_tags"),
+    )
+    op.create_index("ix_job_tags_name_value", "job_tags", ["name", "value"])
 
 
 def _create_log_lines() -> None:

@@ -7,7 +7,13 @@ import pytest
 from kdcore.spec import ImageInput, Mlp, NetworkDescription
 from kdstore import artifacts, jobs, models, uploads, validation
 from kdstore.db import SessionFactory, reading, transaction
-from kdstore.errors import ArtifactNotFound, JobNotFound, ModelNotFound, UploadNotStored
+from kdstore.errors import (
+    ArtifactNotFound,
+    JobNotFound,
+    ModelNotFound,
+    UploadNotStored,
+    ValidationLost,
+)
 from kdstore.tables import Model
 
 ClaimJob = Callable[..., jobs.Claim]
@@ -174,6 +180,17 @@ class TestValidation:
         assert model.sha256 == "a" * 64
         assert model.object_key == f"models/{'a' * 64}.safetensors"
         assert NetworkDescription.model_validate(model.description, strict=False) == DESCRIPTION
+
+    def test_model_that_another_worker_took_is_lost(
+        self, session_factory: SessionFactory, model_id: str
+    ) -> None:
+        with transaction(session_factory) as session:
+            fence = validation.claim(session, "model", model_id, lease_seconds=-1)
+            assert fence is not None
+            assert validation.sweep(session, republish_seconds=60).models == (model_id,)
+            assert validation.claim(session, "model", model_id, lease_seconds=60) is not None
+        with reading(session_factory) as session, pytest.raises(ValidationLost):
+            models.read_validating(session, fence)
 
 
 class TestRead:

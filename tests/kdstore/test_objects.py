@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from obstore.store import S3Store
 
-from kdstore.errors import ObjectNotFound, StorageUnavailable
+from kdstore.errors import ObjectNotFound, StorageError, StorageUnavailable
 from kdstore.objects import ObjectStore
 
 
@@ -188,6 +188,37 @@ def test_storage_that_fails_is_unavailable_without_paths_in_the_message(
         folder.put_bytes("file/below", b"1")
     assert raised.value.key == "file/below"
     assert str(tmp_path) not in raised.value.message
+
+
+def test_storage_that_fails_while_reading_is_unavailable(
+    folder: ObjectStore, tmp_path: Path
+) -> None:
+    folder.put_bytes("below/key", b"1")
+    (tmp_path / "objects" / "below" / "key").unlink()
+    (tmp_path / "objects" / "below").rmdir()
+    (tmp_path / "objects" / "below").write_text("a file where the folder was")
+    with pytest.raises(StorageError):
+        folder.head("below/key")
+    with pytest.raises(StorageError):
+        folder.delete("below/key")
+
+
+def test_object_that_vanishes_before_it_is_synced_is_told(
+    folder: ObjectStore, tmp_path: Path
+) -> None:
+    (tmp_path / "objects" / "below").mkdir()
+    with pytest.raises(StorageUnavailable):
+        folder._sync_to_disk("below/" + "x" * 300)  # a name that no file system takes
+
+
+def test_object_in_a_folder_has_a_path_and_others_have_none(
+    folder: ObjectStore, tmp_path: Path
+) -> None:
+    folder.put_bytes("a/b", b"1")
+    path = folder.local_path("a/b")
+    assert path == tmp_path / "objects" / "a" / "b"
+    assert path.read_bytes() == b"1"
+    assert ObjectStore.from_url("memory://").local_path("a/b") is None
 
 
 def test_folder_and_memory_cannot_sign(objects: ObjectStore) -> None:

@@ -108,6 +108,7 @@ def test_same_content_is_stored_once(objects: ObjectStore, assembly: Assembly) -
     first = assemble(objects, assembly)
     before = objects.head(first.object_key).etag
     assert assemble(objects, _announcing(assembly, SHA256)) == first
+    assert assemble(objects, assembly) == first
     assert objects.head(first.object_key).etag == before
 
 

@@ -136,6 +136,11 @@ class TestParts:
         assert isinstance(parts, list)
         assert [part.object_key for part in parts] == ["second"]
 
+    def test_open_upload_says_how_many_bytes_a_part_has(self, act: Act) -> None:
+        upload = act(uploads.open_for_part, number=3)
+        assert isinstance(upload, Upload)
+        assert upload.part_bytes(3) == 5
+
     @pytest.mark.parametrize("number", [0, 4])
     def test_part_that_the_upload_does_not_have_is_refused(
         self, number: int, register: Act, act: Act

@@ -1,5 +1,6 @@
 """Migrations run up, down and up again on both databases, and make what the tables say."""
 
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from kdstore.db import make_engine
 from kdstore.tables import Base
 from migrations import downgrade, find_drift, upgrade
 from migrations.__main__ import main
+from migrations.commands import create_revision
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -105,6 +107,18 @@ def test_failed_migration_leaves_nothing_behind(empty_engine: Engine) -> None:
     with pytest.raises(Exception, match="upload_parts"):
         upgrade(empty_engine)
     assert _tables(empty_engine) == {"upload_parts"}
+
+
+def test_new_migration_is_written_from_what_differs(empty_engine: Engine, tmp_path: Path) -> None:
+    upgrade(empty_engine)
+    with empty_engine.begin() as connection:
+        connection.execute(text("ALTER TABLE workers DROP COLUMN last_seen_at"))
+    path = create_revision(empty_engine, slug="see_workers", folder=tmp_path)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d-see_workers\.py", path.name)
+    source = path.read_text()
+    assert "op.add_column('workers', sa.Column('last_seen_at', sa.DateTime(timezone=True)" in source
+    assert "op.drop_column('workers', 'last_seen_at')" in source
+    assert "kdstore" not in source  # a migration must not change when our code does
 
 
 class TestCommandLine:

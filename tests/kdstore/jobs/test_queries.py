@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import Engine, event
 
+from kdcore.spec import Mlp, TrainJob
 from kdstore import jobs
 from kdstore.db import SessionFactory, reading, transaction
 from kdstore.errors import JobNotFound, ReportNotFound
@@ -48,6 +49,29 @@ def test_page_filters_by_status_and_kind(
     assert [job.id for job in queued] == [waiting]
     assert distilled == []
     assert len(trained) == 2
+
+
+@pytest.mark.parametrize(
+    "tag", ["team", "a b", "a.b", 'quo"te', "back\\slash", "$[0]", "ünïcode", "%", "'"]
+)
+def test_page_filters_by_any_tag(
+    tag: str, session_factory: SessionFactory, workspace_id: str
+) -> None:
+    def create(tags: dict[str, str]) -> str:
+        spec = TrainJob(dataset="digits", network=Mlp(hidden=(8,)), tags=tags)
+        with transaction(session_factory) as session:
+            return jobs.create(session, workspace_id=workspace_id, spec=spec).id
+
+    tagged = create({tag: "vision", "other": "x"})
+    create({tag: "speech"})
+    create({})
+    with reading(session_factory) as session:
+        found = jobs.page(session, workspace_id=workspace_id, tags={tag: "vision"}).items
+        both = jobs.page(
+            session, workspace_id=workspace_id, tags={tag: "vision", "other": "y"}
+        ).items
+    assert [job.id for job in found] == [tagged]
+    assert both == []
 
 
 def test_attempts_of_many_jobs_take_one_query(
