@@ -1,5 +1,6 @@
 """What all tests may ask for: migrated databases of both kinds, objects and settings."""
 
+import os
 import shutil
 import tempfile
 import warnings
@@ -15,6 +16,15 @@ from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
 from kdstore.tables import Base
 from migrations import upgrade
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_settings_from_outside() -> Iterator[None]:
+    """No test may find the database or the storage of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("POTSTILL_")]:
+            patch.delenv(name)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,6 @@ EXAMPLE = Path(__file__).parents[2] / ".env.example"
 VARIABLE = re.compile(r"^# (POTSTILL_\w+)=(.*)$", re.MULTILINE)
 
 
-@pytest.fixture(autouse=True)
-def _empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
-        monkeypatch.delenv(f"POTSTILL_{name.upper()}", raising=False)
-
-
 def test_example_documents_every_setting_once_with_its_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
