@@ -112,7 +112,7 @@ def _input(description: NetworkDescription) -> str:
     names = description.class_names[:_MAX_LISTED_CLASSES]
     if not names:
         return text
-    listed = ", ".join(f"{label} {markdown_text(name)}" for label, name in enumerate(names))
+    listed = ", ".join(f"{label}: {markdown_text(name)}" for label, name in enumerate(names))
     more = description.num_classes - len(names)
     return f"{text}\n\nClasses: {listed}{f', and {more} more' if more else ''}."
 

@@ -62,7 +62,7 @@ def cost_rows(report: Report) -> tuple[ReportRow, ...]:
     """What each network weighs and costs."""
     rows = [
         _networks(report, "Parameters", lambda n: count(n.parameters)),
-        _networks(report, "MFLOPs an image", lambda n: f"{n.megaflops:,.2f}"),
+        _networks(report, "MFLOPs an image", lambda n: _megaflops(n.megaflops)),
         _networks(report, "Weights as safetensors", lambda n: byte_size(n.size_bytes)),
     ]
     batch_sizes = sorted({one.batch_size for n in report.columns.values() for one in n.latency})
@@ -78,7 +78,8 @@ def latency_note(report: Report) -> str:
     if found is None:
         return ""
     place = f"{found.device} ({report.environment.device_name})"
-    return f"Latency: float32 on {place}, {found.num_threads} CPU threads."
+    threads = "1 CPU thread" if found.num_threads == 1 else f"{found.num_threads} CPU threads"
+    return f"Latency: float32 on {place}, {threads}."
 
 
 def headline(report: Report, split: str) -> str:
@@ -110,6 +111,10 @@ def _worth(errors: int, without: int) -> str:
 
 def _errors(scores: SplitScores) -> str:
     return f"{count(scores.num_errors)} of {count(scores.num_examples)}"
+
+
+def _megaflops(value: float) -> str:
+    return f"{value:,.2f}" if value >= 1 else f"{value:.3g}"
 
 
 def _optional(value: float | None, write: Callable[[float], str]) -> str:
