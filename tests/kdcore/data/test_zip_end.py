@@ -134,3 +134,12 @@ def test_64_bit_sizes_of_an_entry_are_read(opened: Callable[..., list[str]], zip
     with pytest.raises(DatasetRejected) as caught:
         opened(data[:start] + bytes(record) + extra[:7] + bytes(new_end))
     assert caught.value.code == "archive_damaged"
+
+
+def test_bytes_between_the_directory_and_its_end_record_are_refused(
+    opened: Callable[..., list[str]], zip_of: Bytes
+) -> None:
+    data = zip_of({"a": b"1"})
+    with pytest.raises(DatasetRejected) as caught:
+        opened(data[:-_END_BYTES] + b"hidden" + data[-_END_BYTES:])
+    assert caught.value.code == "archive_damaged"
