@@ -54,7 +54,7 @@ class Child:
 
 def start(
     name: str,
-    module: str,
+    module: Sequence[str],
     *,
     environment: Mapping[str, str],
     log_folder: Path,
@@ -62,7 +62,7 @@ def start(
 ) -> Child:
     """Start `python -m module`, tied to the calling thread's life (Linux). Logs go to a file.
 
-    `stdout`: as subprocess takes it; None sends it to the log, too.
+    `module`: its name and arguments. `stdout`: as subprocess takes it; None: into the log, too.
     """
     log_folder.mkdir(parents=True, exist_ok=True)
     log_path = log_folder / f"{name}.log"
@@ -79,10 +79,10 @@ def start(
         return Child(name=name, process=process, log_path=log_path, log_start=log.tell())
 
 
-def tethered_command(module: str) -> list[str]:
+def tethered_command(module: Sequence[str]) -> list[str]:
     """The command that runs `python -m module` until this process ends."""
     # -P: a folder named like our package in the working directory must not be run instead.
-    program = [sys.executable, "-P", "-m", module]
+    program = [sys.executable, "-P", "-m", *module]
     return [sys.executable, "-I", "-S", str(Path(tether.__file__)), str(os.getpid()), *program]
 
 

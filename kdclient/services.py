@@ -18,6 +18,7 @@ from kdclient.children import Child
 from kdclient.errors import PortOccupied, ServiceFailure
 from kdclient.settings import Connection, read_connection, write_connection
 
+_LOCK_NAME = "up.lock"
 _READY_SECONDS = 60.0
 _POLL_SECONDS = 0.05
 # Longer than a worker takes to write a checkpoint and hand its job back.
@@ -78,8 +79,13 @@ class Services:
         self._run("migrate", "migrations")
         api = self._spawn("api", "api")
         self._spawn("worker", "worker")
-        connection = Connection(url=url, api_key=self._first_key())
-        self._wait_until_ready(api, url)
+        saved = read_connection(self.data_dir)
+        api_key = saved.api_key if saved else self._make_key()
+        with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
+            self._wait_until_ready(api, http)
+            if not _is_accepted(http, api_key):  # revoked, or of a database that is gone
+                api_key = self._make_key()
+        connection = Connection(url=url, api_key=api_key)
         write_connection(self.data_dir, connection)
         return connection
 
@@ -100,10 +106,10 @@ class Services:
                 os.close(self._lock)
                 self._lock = -1
 
-    def _spawn(self, name: str, module: str, *, stdout: int | None = None) -> Child:
+    def _spawn(self, name: str, *arguments: str, stdout: int | None = None) -> Child:
         child = children.start(
             name,
-            module,
+            arguments,
             environment=self._environment,
             log_folder=self.log_folder,
             stdout=stdout,
@@ -111,48 +117,70 @@ class Services:
         self._children.append(child)
         return child
 
-    def _run(self, name: str, module: str) -> str:
+    def _run(self, name: str, *arguments: str) -> str:
         """Run a module to its end and return what it printed."""
-        child = self._spawn(name, module, stdout=subprocess.PIPE)
+        child = self._spawn(name, *arguments, stdout=subprocess.PIPE)
         output, _ = child.process.communicate()
         if child.process.returncode != 0:
             child.raise_if_dead()
         self._children.remove(child)
         return output.decode(errors="replace")
 
-    def _first_key(self) -> str:
-        saved = read_connection(self.data_dir)
-        if saved is not None:
-            return saved.api_key
-        return str(json.loads(self._run("first_key", "api.first_key"))["token"])
+    def _make_key(self) -> str:
+        # Only hashes are kept: a key that was not saved here cannot be shown again.
+        return str(json.loads(self._run("first_key", "api.first_key", "--new"))["token"])
 
-    def _wait_until_ready(self, api: Child, url: str) -> None:
+    def _wait_until_ready(self, api: Child, http: httpx.Client) -> None:
         deadline = time.monotonic() + _READY_SECONDS
         last = "no answer"
-        with httpx.Client(base_url=url, timeout=5.0, trust_env=False) as http:
-            while time.monotonic() < deadline:
-                for child in self._children:
-                    child.raise_if_dead()
-                try:
-                    response = http.get("/readyz")
-                except httpx.TransportError:
-                    time.sleep(_POLL_SECONDS)
-                    continue
-                if response.is_success:
-                    return
-                last = response.text[:300]
+        while time.monotonic() < deadline:
+            for child in self._children:
+                child.raise_if_dead()
+            try:
+                response = http.get("/readyz")
+            except httpx.TransportError:
                 time.sleep(_POLL_SECONDS)
+                continue
+            if response.is_success:
+                return
+            last = response.text[:300]
+            time.sleep(_POLL_SECONDS)
         raise api.died(f"was not ready after {_READY_SECONDS:.0f} seconds ({last})")
 
     def _take_lock(self) -> None:
-        self._lock = os.open(self.data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        self._lock = os.open(self.data_dir / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+        if not _lock(self._lock):
             raise ServiceFailure(
                 f"Another `potstill up` runs on {self.data_dir}. Use that one, or choose another "
                 "folder with --data-dir."
-            ) from None
+            )
+
+
+def is_in_use(data_dir: Path) -> bool:
+    """Tell whether services run on this data folder."""
+    try:
+        descriptor = os.open(data_dir / _LOCK_NAME, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        return not _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Take the lock, which ends with this process however that ends; False if it is taken."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_accepted(http: httpx.Client, api_key: str) -> bool:
+    headers = {"Authorization": f"Bearer {api_key}"}
+    response = http.get("/v1/jobs", params={"limit": 1}, headers=headers)
+    return response.status_code != httpx.codes.UNAUTHORIZED
 
 
 def _usable_port(host: str, port: int) -> int:

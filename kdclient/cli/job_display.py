@@ -67,7 +67,8 @@ class JobDisplay:
         if mark != self._last_line:
             self._last_line = mark
             percent = f"{100 * progress.fraction:3.0f} %  {facts(progress)}" if progress else ""
-            self._console.print(f"{describe(job)}  {percent}".rstrip(), highlight=False)
+            line = f"{describe(job):16}  {percent}".rstrip()
+            self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe(job: Job) -> str:

@@ -9,6 +9,7 @@ from rich.console import Console
 from kdclient.cli.job_display import JobDisplay
 from kdclient.cli.tables import print_comparison
 from kdclient.client import Potstill
+from kdclient.errors import ApiProblem
 from kdclient.jobs import require_success
 from kdclient.resources import Job, Plan
 
@@ -29,10 +30,21 @@ def submit(client: Potstill, spec: Mapping[str, Any], *, dry_run: bool, detach: 
     if dry_run:
         print_plan(client.validate_job(spec))
         return
-    job = client.create_job(spec)
+    job = _create(client, spec)
     print(job.id)
     if not detach:
         follow(client, job.id)
+
+
+def _create(client: Potstill, spec: Mapping[str, Any]) -> Job:
+    try:
+        return client.create_job(spec)
+    except ApiProblem as problem:
+        if problem.code != "dataset_not_ready":
+            raise
+    # Just uploaded, or a built-in one of a service that has just been started.
+    client.wait_until_ready(client.dataset(str(spec["dataset"])))
+    return client.create_job(spec)
 
 
 def follow(client: Potstill, job_id: str) -> None:

@@ -1,6 +1,7 @@
 """`potstill up`: the whole service on this machine, until Ctrl-C."""
 
 import os
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -44,15 +45,23 @@ def _greet(connection: Connection, services: Services) -> None:
     header = f"Authorization: Bearer {connection.api_key}"
     lines = [
         f"Potstill runs at  {connection.url}",
-        f"First API key     {connection.api_key}",
+        f"API key           {connection.api_key}",
         "",
         "Try it:",
         f"  curl -H '{header}' {connection.url}/v1/datasets",
         "",
-        "Other terminals in this folder know address and key: try `potstill jobs`.",
+        "Other terminals in this folder know address and key:",
+        f"  {_prefix(services)}potstill jobs",
+        "",
         f"Data and logs are in {services.data_dir}. Ctrl-C stops it.",
     ]
     print("\n".join(lines), flush=True)
+
+
+def _prefix(services: Services) -> str:
+    """What other commands need to find a data folder that is not where they look."""
+    is_found = data_dir_from(os.environ).absolute() == services.data_dir
+    return "" if is_found else f"POTSTILL_DATA_DIR={shlex.quote(str(services.data_dir))} "
 
 
 def _end(number: int, _frame: FrameType | None) -> NoReturn:
