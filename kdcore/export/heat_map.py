@@ -10,8 +10,8 @@ MAX_CLASSES = 100
 """With more classes a cell would be too small to see."""
 _MAX_NUMBERED, _MAX_NAMED = 16, 40
 _SIDE = 480
-_LABEL_ROOM = 90
 _LABEL_LENGTH = 14
+_LETTER_WIDTH = 7
 
 
 def confusion_heat_map(scores: SplitScores, class_names: tuple[str, ...], *, title: str) -> Markup:
@@ -35,7 +35,8 @@ def confusion_heat_map(scores: SplitScores, class_names: tuple[str, ...], *, tit
         for j, number in enumerate(row)
         if number
     ]
-    room = _LABEL_ROOM if len(matrix) <= _MAX_NAMED else 20
+    longest = max(len(shortened(name, _LABEL_LENGTH)) for name in names)
+    room = 14 + (_LETTER_WIDTH * longest if len(matrix) <= _MAX_NAMED else 8)
     total = _SIDE + room
     frame = element("rect", x=0, y=0, width=_SIDE, height=_SIDE, class_="frame")
     return element(

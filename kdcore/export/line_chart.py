@@ -41,7 +41,7 @@ def line_chart(
     title: str,
     x_label: str,
     references: Sequence[ReferenceLine] = (),
-    write_y: Callable[[float], str] = axis_number,
+    write: Callable[[float], str] = axis_number,
 ) -> Markup:
     """Draw curves over one another, with axes and a legend that tells where each one ends.
 
@@ -53,7 +53,7 @@ def line_chart(
         title: For those who cannot see the picture.
         x_label: Under the horizontal axis.
         references: Levels to draw beside the curves.
-        write_y: Writes a value of the vertical axis.
+        write: Writes a value, at the vertical axis and in the legend.
     """
     drawn = [line for line in map(_finite, lines) if line.ys]
     if not drawn:
@@ -70,7 +70,7 @@ def line_chart(
     view = " ".join(str(value) for value in inside.values())
     picture = element(
         "svg",
-        _grid(x_axis, y_axis, x_label=x_label, write_y=write_y),
+        _grid(x_axis, y_axis, x_label=x_label, write=write),
         element(
             "svg",
             *(_reference(one, y_axis) for one in references),
@@ -83,7 +83,7 @@ def line_chart(
         aria_label=title,
         class_="chart",
     )
-    return join(picture, _legend(drawn, references, write_y))
+    return join(picture, _legend(drawn, references, write))
 
 
 def _finite(line: ChartLine) -> ChartLine:
@@ -91,9 +91,9 @@ def _finite(line: ChartLine) -> ChartLine:
     return ChartLine(line.label, line.kind, [x for x, _ in points], [y for _, y in points])
 
 
-def _grid(x_axis: Axis, y_axis: Axis, *, x_label: str, write_y: Callable[[float], str]) -> Markup:
+def _grid(x_axis: Axis, y_axis: Axis, *, x_label: str, write: Callable[[float], str]) -> Markup:
     right, bottom = _WIDTH - _RIGHT, _HEIGHT - _BOTTOM
-    lines = [(y_axis.place(value), write_y(value)) for value in y_axis.ticks(6)]
+    lines = [(y_axis.place(value), write(value)) for value in y_axis.ticks(6)]
     marks = [(x_axis.place(value), axis_number(value)) for value in x_axis.ticks(7)]
     return join(
         *(element("line", x1=_LEFT, x2=right, y1=y, y2=y, class_="grid") for y, _ in lines),
@@ -128,7 +128,7 @@ def _reference(one: ReferenceLine, y_axis: Axis) -> Markup:
 def _legend(
     lines: Sequence[ChartLine],
     references: Sequence[ReferenceLine],
-    write_y: Callable[[float], str],
+    write: Callable[[float], str],
 ) -> Markup:
     entries = [(line.label, line.kind, line.ys[-1]) for line in lines]
     entries += [(one.label, f"level {one.kind}", one.y) for one in references]
@@ -139,7 +139,7 @@ def _legend(
                 "span",
                 element("i", class_=f"key {kind}"),
                 f"{label} ",
-                element("b", write_y(y)),
+                element("b", write(y)),
                 " ",
             )
             for label, kind, y in entries

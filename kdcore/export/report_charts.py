@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kdcore.export.line_chart import ChartLine, ReferenceLine, line_chart
 from kdcore.export.markup import Markup, element
-from kdcore.export.number_text import axis_number, percent
+from kdcore.export.number_text import axis_number
 from kdcore.export.report_rows import RUN_ORDER
 from kdcore.export.series import MetricSeries
 from kdcore.report import Report
@@ -13,7 +13,10 @@ ACCURACY, CROSS_ENTROPY = "test_accuracy", "test_cross_entropy"
 _TITLES = {
     ACCURACY: "Accuracy on the test split",
     CROSS_ENTROPY: "Cross-entropy on the test split, nats",
+    "loss": "Training loss",
+    "cross_entropy": "Training loss: cross-entropy with the labels, nats",
 }
+_HAS_TEACHER = (ACCURACY, CROSS_ENTROPY)
 
 
 def metric_charts(report: Report, series: Sequence[MetricSeries]) -> tuple[Markup, ...]:
@@ -24,7 +27,7 @@ def metric_charts(report: Report, series: Sequence[MetricSeries]) -> tuple[Marku
 
 
 def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
-    title = _TITLES.get(name, f"{name.replace('_', ' ').capitalize()} in training")
+    title = _TITLES.get(name, f"Training loss: {name}")
     in_order = sorted(series, key=lambda one: RUN_ORDER.index(one.run))
     return element(
         "section",
@@ -34,7 +37,7 @@ def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
             title=title,
             x_label="optimizer step",
             references=_teacher_level(report, name),
-            write_y=_percent if name.endswith("accuracy") else _number,
+            write=_write_percent if name == ACCURACY else _write_number,
         ),
     )
 
@@ -42,16 +45,15 @@ def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
 def _teacher_level(report: Report, name: str) -> tuple[ReferenceLine, ...]:
     teacher = report.columns.get("teacher")
     scores = teacher.splits.get("test") if teacher is not None else None
-    if scores is None or name not in _TITLES:
+    if scores is None or name not in _HAS_TEACHER:
         return ()
     level = scores.accuracy if name == ACCURACY else scores.cross_entropy
     return (ReferenceLine("teacher", "teacher", level),)
 
 
-def _percent(value: float) -> str:
-    text = percent(value, digits=2)
-    return text.replace(".00 ", " ") if text.endswith(".00 %") else text
+def _write_percent(value: float) -> str:
+    return f"{100 * value:.4g} %"
 
 
-def _number(value: float) -> str:
+def _write_number(value: float) -> str:
     return axis_number(float(f"{value:.4g}"))

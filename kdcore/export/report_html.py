@@ -63,14 +63,14 @@ def render_report(
         "main",
         element(
             "header",
-            element("p", what, class_="kicker"),
+            *([element("p", what, class_="kicker")] if spec.name else []),
             element("h1", title),
             *(element("p", headline(report, split), class_="lead") for split in splits),
         ),
         *(_scores_section(report, split) for split in splits),
         _cost_section(report),
         element("div", *metric_charts(report, series), class_="pair"),
-        *(part for split in splits for part in _class_sections(report, split)),
+        *(_classes_sections(report, split) for split in splits),
         _environment_section(report.environment, spec),
     )
     return _PAGE.format(policy=_POLICY, title=escape(title), style=STYLE, body=body)
@@ -100,7 +100,7 @@ def _cost_section(report: Report) -> Markup:
     )
 
 
-def _class_sections(report: Report, split: str) -> tuple[Markup, ...]:
+def _classes_sections(report: Report, split: str) -> Markup:
     run = main_run(report)
     scores = report.columns[run].splits[split]
     title = f"What the {run} takes for what, {split} split"
@@ -113,9 +113,11 @@ def _class_sections(report: Report, split: str) -> tuple[Markup, ...]:
         "details", element("summary", "Accuracy of every class"), classes_table(report, split)
     )
     confused = element("h2", f"Most confused by the {run}")
-    return (
-        element("section", element("h2", title), *pictures),
-        element("section", confused, confusions_table(report, scores), details),
+    tables = element("section", confused, confusions_table(report, scores), details)
+    if not pictures:
+        return tables
+    return element(
+        "div", element("section", element("h2", title), *pictures), tables, class_="pair"
     )
 
 

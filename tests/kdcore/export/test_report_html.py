@@ -83,7 +83,7 @@ def test_runs_share_a_chart_and_the_teacher_is_a_level_in_it(text: str) -> None:
 
 def test_every_metric_has_a_chart(text: str) -> None:
     assert text.count('class="chart"') == 3
-    assert "Logit kd in training" in text
+    assert "Training loss: logit_kd" in text
 
 
 def test_page_is_made_for_light_and_dark(text: str) -> None:
