@@ -2,9 +2,9 @@
 
 from kdcore.data.builtin import BUILTIN_NAMES, builtin
 from kdcore.data.dataset import ArrayDataset, ArraySplit, load_dataset
-from kdcore.data.description import DatasetDescription, ImageShape, SplitDescription, SplitName
 from kdcore.data.ingest import DatasetFormat, ingest
 from kdcore.data.views import Batch, EvalView, TrainView
+from kdcore.spec.datasets import DatasetDescription, ImageShape, SplitDescription, SplitName
 
 __all__ = [
     "BUILTIN_NAMES",

@@ -13,12 +13,12 @@ import numpy.typing as npt
 
 from kdcore.data.array_source import ArraySource, check_labels_header, image_shape_HWC, rows_of
 from kdcore.data.canonical import CanonicalWriter
-from kdcore.data.description import SPLIT_NAMES, DatasetDescription, SplitName
 from kdcore.data.labels import check_class_counts, check_label_values
 from kdcore.data.limits import MAX_ARRAY_BYTES
 from kdcore.data.rejection import shown
 from kdcore.data.stratified import choose_test_examples
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import SPLIT_NAMES, DatasetDescription, SplitName
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from kdcore.data.canonical import CanonicalWriter, new_folder
-from kdcore.data.description import DatasetDescription
 from kdcore.data.rejection import shown
 from kdcore.data.stratified import choose_test_examples
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import DatasetDescription
 
 BUILTIN_NAMES = ("digits",)
 _DIGITS_LARGEST = 16  # scikit-learn's digits count inked pixels in 4×4 blocks

@@ -15,7 +15,12 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from kdcore.data.description import (
+from kdcore.data.labels import check_class_counts
+from kdcore.data.limits import MAX_ARRAY_BYTES
+from kdcore.data.npy_appender import NpyAppender
+from kdcore.data.pixel_statistics import PixelStatistics
+from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import (
     MAX_CHANNELS,
     MAX_SIDE,
     DatasetDescription,
@@ -23,11 +28,6 @@ from kdcore.data.description import (
     SplitDescription,
     SplitName,
 )
-from kdcore.data.labels import check_class_counts
-from kdcore.data.limits import MAX_ARRAY_BYTES
-from kdcore.data.npy_appender import NpyAppender
-from kdcore.data.pixel_statistics import PixelStatistics
-from kdcore.errors import DatasetRejected
 
 DESCRIPTION_FILE = "dataset.json"
 

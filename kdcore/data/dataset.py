@@ -13,9 +13,9 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from kdcore.data.canonical import DESCRIPTION_FILE, images_file, labels_file
-from kdcore.data.description import DatasetDescription, SplitDescription, SplitName
 from kdcore.data.limits import CHUNK_BYTES
 from kdcore.errors import DatasetDamaged
+from kdcore.spec.datasets import DatasetDescription, SplitDescription, SplitName
 
 
 @dataclass(frozen=True, eq=False)

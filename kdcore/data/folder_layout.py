@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from kdcore.data.archive import Archive
-from kdcore.data.description import SplitName
 from kdcore.data.rejection import shown
 from kdcore.data.streams import ArchiveEntry
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import SplitName
 
 _SPLIT_FOLDERS: dict[str, SplitName] = {
     "train": "train",

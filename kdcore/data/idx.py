@@ -15,11 +15,11 @@ from kdcore.data.archive import Archive
 from kdcore.data.archive_rules import refuse_nested_bytes
 from kdcore.data.array_pairs import ArrayPair, write_array_pairs
 from kdcore.data.array_source import ArraySource, array_size_wrong
-from kdcore.data.description import SPLIT_NAMES, DatasetDescription, SplitName
 from kdcore.data.folder_layout import is_system_file
 from kdcore.data.rejection import shown
 from kdcore.data.streams import ArchiveEntry, ByteSource, GzipStream
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import SPLIT_NAMES, DatasetDescription, SplitName
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _LABELS_MAGIC = 0x00000801  # unsigned bytes, one dimension

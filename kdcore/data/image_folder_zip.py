@@ -13,7 +13,6 @@ import numpy.typing as npt
 from kdcore.data.archive import Archive
 from kdcore.data.archive_rules import refuse_nested_bytes
 from kdcore.data.canonical import CanonicalWriter
-from kdcore.data.description import SPLIT_NAMES, DatasetDescription, SplitName
 from kdcore.data.folder_layout import FolderLayout, find_layout
 from kdcore.data.images import ImageUndecodable, decode_image, too_large
 from kdcore.data.labels import check_class_counts, check_class_names
@@ -22,6 +21,7 @@ from kdcore.data.rejection import shown
 from kdcore.data.stratified import choose_test_examples
 from kdcore.data.streams import ArchiveEntry
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import SPLIT_NAMES, DatasetDescription, SplitName
 
 _MAX_NAMED = 20
 

@@ -6,11 +6,11 @@ from typing import Literal
 
 from kdcore.data.archive import Archive
 from kdcore.data.canonical import new_folder
-from kdcore.data.description import DatasetDescription
 from kdcore.data.idx import read_idx
 from kdcore.data.image_folder_zip import read_image_folder_zip
 from kdcore.data.labels import check_class_names
 from kdcore.data.npz import read_npz
+from kdcore.spec.datasets import DatasetDescription
 
 DatasetFormat = Literal["image_folder_zip", "npz", "idx"]
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kdcore.data.description import SplitName
 from kdcore.data.limits import MIN_TRAIN_EXAMPLES
 from kdcore.data.rejection import shown
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import SplitName
 from kdcore.spec.networks import MAX_CLASSES
 
 _MAX_NAME_LENGTH = 200

@@ -10,11 +10,11 @@ import numpy as np
 from kdcore.data.archive import Archive
 from kdcore.data.array_pairs import ArrayPair, write_array_pairs
 from kdcore.data.array_source import ArraySource, array_size_wrong
-from kdcore.data.description import DatasetDescription, SplitName
 from kdcore.data.npy_header import NpyHeader, read_npy_header
 from kdcore.data.rejection import shown
 from kdcore.data.streams import ArchiveEntry
 from kdcore.errors import DatasetRejected
+from kdcore.spec.datasets import DatasetDescription, SplitName
 
 # Each array may go by either name. Arrays of other names, such as a validation split, stay unread.
 _SPLIT_ARRAYS = {

@@ -9,6 +9,7 @@ from kdcore.spec.architectures import (
     TorchvisionClassifier,
     Wrn,
 )
+from kdcore.spec.datasets import DatasetDescription, ImageShape, SplitDescription, SplitName
 from kdcore.spec.jobs import (
     DistillJob,
     EvaluationSpec,
@@ -51,11 +52,13 @@ __all__ = [
     "ConstantSchedule",
     "CosineSchedule",
     "Crop",
+    "DatasetDescription",
     "DistillJob",
     "EvaluationSpec",
     "ExportFormat",
     "Flip",
     "ImageInput",
+    "ImageShape",
     "Jitter",
     "JobSpec",
     "Limits",
@@ -69,6 +72,8 @@ __all__ = [
     "ResnetCifar",
     "ScheduleSpec",
     "Sgd",
+    "SplitDescription",
+    "SplitName",
     "StepSchedule",
     "TeacherReference",
     "TorchvisionClassifier",
