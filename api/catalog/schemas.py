@@ -1,0 +1,99 @@
+"""Architectures and methods as clients read them."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from api.schemas import Answer, JsonObject
+
+
+class PaperRead(Answer):
+    """Where something was published."""
+
+    authors: str
+    title: str
+    year: int
+    url: str
+
+
+class LimitsRead(Answer):
+    """What an architecture can be asked for at most."""
+
+    max_parameters: int
+    max_classes: int
+    max_image_side: int = Field(description="Pixels.")
+    image_channels: list[int] = Field(description="Numbers of channels that images may have.")
+
+
+class ArchitectureRead(Answer):
+    """One family of networks, and what its fields may say."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "mlp",
+                    "names": ["mlp"],
+                    "title": "Multi-layer perceptron",
+                    "summary": "Linear layers on the flattened image.",
+                    "paper": None,
+                    "json_schema": {"type": "object"},
+                    "limits": {
+                        "max_parameters": 2_000_000_000,
+                        "max_classes": 10_000,
+                        "max_image_side": 4096,
+                        "image_channels": [1, 3],
+                    },
+                }
+            ]
+        }
+    )
+
+    name: str
+    names: list[str] = Field(description="What the field `architecture` may say.")
+    title: str
+    summary: str
+    paper: PaperRead | None
+    json_schema: JsonObject = Field(description="JSON Schema of its fields.")
+    limits: LimitsRead
+
+
+class NeedsRead(Answer):
+    """What a method works on."""
+
+    min_teachers: int
+    max_teachers: int
+    labels: Literal["always", "if_ce_weight", "never"]
+
+
+class MethodRead(Answer):
+    """One published method, and what its fields may say."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "logit_kd",
+                    "title": "Soft targets at a temperature",
+                    "summary": "The student learns the teacher's softened probabilities.",
+                    "formula": "ce_weight · CE(y, z_s) + kd_weight · T²/B · Σ KL(p_t^T ‖ p_s^T)",
+                    "paper": {
+                        "authors": "Geoffrey Hinton, Oriol Vinyals, Jeff Dean",
+                        "title": "Distilling the Knowledge in a Neural Network",
+                        "year": 2015,
+                        "url": "https://arxiv.org/abs/1503.02531",
+                    },
+                    "json_schema": {"type": "object"},
+                    "needs": {"min_teachers": 1, "max_teachers": 1, "labels": "if_ce_weight"},
+                }
+            ]
+        }
+    )
+
+    name: str
+    title: str
+    summary: str
+    formula: str
+    paper: PaperRead
+    json_schema: JsonObject = Field(description="JSON Schema of its fields.")
+    needs: NeedsRead

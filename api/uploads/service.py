@@ -1,0 +1,174 @@
+"""What uploads do: rows in short transactions, bytes between them."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+
+from sqlalchemy.orm import Session
+from starlette.concurrency import run_in_threadpool
+
+from api.addresses import url_of
+from api.state import AppState
+from api.uploads.schemas import PartRead, UploadCreate, UploadRead
+from kdstore import upload_bytes, uploads
+from kdstore.db import reading, transaction
+from kdstore.errors import (
+    ObjectNotFound,
+    PartNumberInvalid,
+    StorageUnavailable,
+    UploadClosed,
+    UploadNotFound,
+)
+from kdstore.settings import Settings
+from kdstore.tables import Upload, UploadPart
+from kdstore.upload_bytes import Assembly, StoredPart
+
+_LOG = logging.getLogger("potstill.api.uploads")
+
+
+def create(
+    session: Session, *, workspace_id: str, settings: Settings, wanted: UploadCreate
+) -> UploadRead:
+    """Open an upload. Raises UploadTooLarge."""
+    upload = uploads.create(
+        session,
+        workspace_id=workspace_id,
+        purpose=wanted.purpose,
+        filename=wanted.filename,
+        size_bytes=wanted.size_bytes,
+        sha256=wanted.sha256,
+        part_size_bytes=settings.part_size_bytes,
+        max_bytes=settings.max_upload_bytes,
+        expiry_seconds=settings.upload_expiry_seconds,
+    )
+    return _described(upload, {}, settings)
+
+
+def read(session: Session, *, workspace_id: str, settings: Settings, upload_id: str) -> UploadRead:
+    """Read an upload and which of its parts have arrived. Raises UploadNotFound."""
+    upload = uploads.get(session, workspace_id=workspace_id, upload_id=upload_id)
+    rows = uploads.parts_of(session, workspace_id=workspace_id, upload_id=upload_id)
+    return _described(upload, {row.number: row for row in rows}, settings)
+
+
+async def take_part(
+    state: AppState,
+    *,
+    workspace_id: str,
+    upload_id: str,
+    number: int,
+    chunks: AsyncIterator[bytes],
+) -> StoredPart:
+    """Stream one part into storage; no transaction is open while its bytes arrive.
+
+    Raises:
+        UploadNotFound, UploadClosed, PartNumberInvalid, PartSizeMismatch.
+    """
+    upload = await run_in_threadpool(
+        _open_for_part, state, workspace_id=workspace_id, upload_id=upload_id, number=number
+    )
+    part = await upload_bytes.store_part(state.objects, upload, number=number, chunks=chunks)
+    await run_in_threadpool(
+        _register, state, workspace_id=workspace_id, upload_id=upload_id, part=part
+    )
+    return part
+
+
+def complete(state: AppState, *, workspace_id: str, upload_id: str) -> UploadRead:
+    """Put the parts together, check size and sha256, and keep the whole.
+
+    Completing it again answers the same.
+
+    Raises:
+        UploadNotFound, UploadClosed, UploadIncomplete, DigestMismatch.
+    """
+    with reading(state.session_factory) as session:
+        assembly = uploads.plan_assembly(session, workspace_id=workspace_id, upload_id=upload_id)
+    if assembly is not None:
+        _assemble(state, assembly)
+    with reading(state.session_factory) as session:
+        return read(
+            session, workspace_id=workspace_id, settings=state.settings, upload_id=upload_id
+        )
+
+
+def abandon(state: AppState, *, workspace_id: str, upload_id: str) -> None:
+    """Close an upload and delete what has arrived. Raises UploadNotFound, UploadClosed."""
+    with transaction(state.session_factory) as session:
+        uploads.abandon(session, workspace_id=workspace_id, upload_id=upload_id)
+    with _tidying(upload_id):
+        upload_bytes.delete_parts(state.objects, upload_id)
+
+
+def _open_for_part(state: AppState, *, workspace_id: str, upload_id: str, number: int) -> Upload:
+    with reading(state.session_factory) as session:
+        return uploads.open_for_part(
+            session, workspace_id=workspace_id, upload_id=upload_id, number=number
+        )
+
+
+def _register(state: AppState, *, workspace_id: str, upload_id: str, part: StoredPart) -> None:
+    try:
+        with transaction(state.session_factory) as session:
+            replaced = uploads.register_part(
+                session, workspace_id=workspace_id, upload_id=upload_id, part=part
+            )
+    except (UploadNotFound, UploadClosed, PartNumberInvalid):
+        with _tidying(upload_id):
+            state.objects.delete(part.object_key)
+        raise
+    if replaced is not None:
+        with _tidying(upload_id):
+            state.objects.delete(replaced)
+
+
+def _assemble(state: AppState, assembly: Assembly) -> None:
+    try:
+        blob = upload_bytes.assemble(state.objects, assembly)
+    except ObjectNotFound:
+        # Abandoned, or completed by another request, while we were reading: its row tells which.
+        with reading(state.session_factory) as session:
+            uploads.plan_assembly(
+                session, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id
+            )
+        return
+    with transaction(state.session_factory) as session:
+        uploads.mark_stored(session, assembly, blob)
+    with _tidying(assembly.upload_id):
+        upload_bytes.delete_parts(state.objects, assembly.upload_id)
+
+
+@contextmanager
+def _tidying(upload_id: str) -> Iterator[None]:
+    """Delete what nobody needs any more; if that fails, what was asked is done all the same."""
+    try:
+        yield
+    except StorageUnavailable:
+        _LOG.warning("objects left behind", exc_info=True, extra={"upload_id": upload_id})
+
+
+def _described(upload: Upload, arrived: Mapping[int, UploadPart], settings: Settings) -> UploadRead:
+    everything = upload.status == "stored"
+    parts = [
+        PartRead(
+            number=number,
+            url=url_of(settings, f"/v1/uploads/{upload.id}/parts/{number}"),
+            size_bytes=upload.part_bytes(number),
+            received=everything or number in arrived,
+            sha256=arrived[number].sha256 if number in arrived else None,
+        )
+        for number in range(1, upload.num_parts + 1)
+    ]
+    return UploadRead(
+        id=upload.id,
+        status=upload.status,
+        purpose=upload.purpose,
+        filename=upload.filename,
+        size_bytes=upload.size_bytes,
+        sha256=upload.sha256,
+        part_size_bytes=upload.part_size_bytes,
+        parts=parts,
+        created_at=upload.created_at,
+        expires_at=upload.expires_at,
+        stored_at=upload.stored_at,
+    )

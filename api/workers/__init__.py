@@ -1,0 +1,1 @@
+"""Who works on what device, and how long the queue is."""
