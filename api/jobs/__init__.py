@@ -1,0 +1,1 @@
+"""Trainings and distillations: ask for them, watch them, read what they made."""

@@ -1,0 +1,146 @@
+"""Whether a job can run: what it refers to is there, ready, and fits together. No tensor needed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from api.datasets.description import DatasetDescription, description_of
+from api.errors import InputsUnusable
+from kdcore.catalog.architectures import architectures
+from kdcore.catalog.cost import Cost, network_cost
+from kdcore.compatibility import check_job_fits
+from kdcore.errors import IncompatibleInputs, Problem, SpecInvalid
+from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdstore import datasets, models
+from kdstore.errors import NotFound
+from kdstore.tables import Dataset, Model
+
+RowT = TypeVar("RowT", Dataset, Model)
+
+
+@dataclass(frozen=True)
+class CheckedTeacher:
+    """A teacher that is ready and fits."""
+
+    model: Model
+    description: NetworkDescription
+
+
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job that can run. `cost` is that of the network it trains; None for torchvision's."""
+
+    job: TrainJob | DistillJob
+    dataset: DatasetDescription
+    teachers: tuple[CheckedTeacher, ...]
+    cost: Cost | None
+
+
+def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> CheckedJob:
+    """Check everything about a job that needs no tensor.
+
+    Raises:
+        InputsUnusable: dataset or teachers are not there or not ready; all of them are named.
+        IncompatibleInputs: they do not fit the job, or one another.
+    """
+    problems: list[Problem] = []
+    dataset = _ready(
+        lambda: datasets.get(session, workspace_id=workspace_id, dataset_id=job.dataset),
+        noun="dataset",
+        pointer="/dataset",
+        problems=problems,
+    )
+    teachers: list[Model] = []
+    for index, reference in enumerate(job.teachers if isinstance(job, DistillJob) else ()):
+        model = _ready(
+            lambda model_id=reference.model: models.get(  # type: ignore[misc]  # binds the id now
+                session, workspace_id=workspace_id, model_id=model_id
+            ),
+            noun="model",
+            pointer=f"/teachers/{index}/model",
+            problems=problems,
+        )
+        if model is not None:
+            teachers.append(model)
+    description = description_of(dataset) if dataset is not None else None
+    if problems or description is None:
+        raise InputsUnusable(problems)
+    checked = tuple(
+        CheckedTeacher(model, NetworkDescription.model_validate(model.description))
+        for model in teachers
+    )
+    check_job_fits(job, description.facts, [teacher.description for teacher in checked])
+    return CheckedJob(job, description, checked, _cost_of_trained(job, description))
+
+
+def _ready(
+    read: Callable[[], RowT], *, noun: str, pointer: str, problems: list[Problem]
+) -> RowT | None:
+    """Read a row; None, with a problem noted, if it is not there or not ready."""
+    try:
+        row = read()
+    except NotFound as error:
+        problems.append(Problem(pointer, error.code, error.message))
+        return None
+    if row.status == "validating":
+        message = f"The {noun} {row.id!r} is still being validated. Wait until it is ready."
+        problems.append(Problem(pointer, f"{noun}_not_ready", message))
+        return None
+    if row.status == "rejected":
+        message = f"The {noun} {row.id!r} was rejected. Read it to see why, and upload another."
+        problems.append(Problem(pointer, f"{noun}_rejected", message))
+        return None
+    return row
+
+
+def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:
+    """Work out the cost of the network that the job trains.
+
+    Raises:
+        IncompatibleInputs, SpecInvalid: it cannot be built for the dataset's images.
+    """
+    architecture, pointer = (
+        (job.student, "/student") if isinstance(job, DistillJob) else (job.network, "/network")
+    )
+    limits = next(
+        entry.limits for entry in architectures() if architecture.architecture in entry.names
+    )
+    if dataset.image.channels not in limits.image_channels:
+        wanted = ", ".join(map(str, limits.image_channels))
+        raise IncompatibleInputs(
+            "image_channels_mismatch",
+            f"{architecture.architecture} takes images with {wanted} channels and the dataset's "
+            f"have {dataset.image.channels}. Choose another architecture or dataset.",
+            pointer=f"{pointer}/architecture",
+        )
+    description = NetworkDescription(
+        architecture=architecture,
+        input=dataset.image_input,
+        num_classes=len(dataset.class_names),
+        class_names=dataset.class_names,
+    )
+    cost = _placed_cost(description, pointer)
+    if cost is not None and cost.parameters > limits.max_parameters:
+        raise IncompatibleInputs(
+            "network_too_large",
+            f"The network has {cost.parameters:,} parameters; the limit is "
+            f"{limits.max_parameters:,}. Make it smaller.",
+            pointer=pointer,
+        )
+    return cost
+
+
+def _placed_cost(description: NetworkDescription, pointer: str) -> Cost | None:
+    """Work out the cost; errors that point into the architecture point into the job."""
+    try:
+        return network_cost(description)
+    except IncompatibleInputs as error:
+        raise IncompatibleInputs(
+            error.code, error.message, pointer=pointer + error.pointer
+        ) from error
+    except SpecInvalid as error:
+        raise SpecInvalid(
+            [Problem(pointer + each.pointer, each.code, each.message) for each in error.problems]
+        ) from error

@@ -1,0 +1,170 @@
+"""Jobs as clients read them; what they send is `kdcore.spec`."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import ConfigDict, Field
+
+from api.jobs import examples
+from api.schemas import Answer, JsonObject
+from kdcore.errors import Fault
+from kdcore.progress import Stage
+from kdcore.report import Run
+from kdstore.jobs import ExitCause, JobStatus
+
+JobKind = Literal["train", "distill"]
+
+
+class ProgressRead(Answer):
+    """How far a job is; `epoch`, `step`, `loss` and `accuracy` are those of the current run."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.PROGRESS]})
+
+    fraction: float = Field(description="0 to 1, of all training steps of the job.")
+    run: Run
+    epoch: int = Field(description="Epochs finished.")
+    num_epochs: int
+    step: int = Field(description="Optimizer steps finished.")
+    num_steps: int
+    images_per_second: float
+    eta_seconds: float
+    loss: float | None
+    accuracy: float | None = Field(description="Newest on the test split.")
+
+
+class JobErrorRead(Answer):
+    """Why a job failed, and whose fault it is."""
+
+    code: str
+    message: str
+    fault: Fault
+
+
+class AttemptRead(Answer):
+    """One worker's go at a job."""
+
+    number: int
+    worker: str
+    device: str
+    started_at: datetime
+    ended_at: datetime | None
+    exit_cause: ExitCause | None
+    resumed_from_step: int | None = Field(description="null if it began anew.")
+
+
+class JobRead(Answer):
+    """A job as it stands."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.JOB]})
+
+    id: str
+    kind: JobKind
+    name: str
+    status: JobStatus
+    stage: Stage | None = Field(description="null unless it runs.")
+    progress: ProgressRead | None
+    spec: JsonObject = Field(description="As it was posted, with every default filled in.")
+    result: JsonObject | None = Field(description="The outcome in short, once it has succeeded.")
+    error: JobErrorRead | None = Field(description="Why it failed.")
+    attempts: list[AttemptRead]
+    tags: dict[str, str]
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+class NetworkCost(Answer):
+    """Size and cost of a network; null where only building it would tell."""
+
+    parameters: int | None
+    flops: int | None = Field(description="Of one image; 2 per multiply-add.")
+
+
+class TeacherFacts(NetworkCost):
+    """A teacher, as far as it is known."""
+
+    model: str
+    accuracy: float | None = Field(description="On this dataset's test split, if a job found it.")
+
+
+class Estimate(Answer):
+    """What a job will take; null where nothing is known."""
+
+    memory_bytes_at_least: int | None = Field(
+        description="Of the device: weights, gradients, optimizer and images; no activations."
+    )
+    training_seconds: float | None = Field(
+        description="From the newest finished job with the same networks and data."
+    )
+
+
+class JobValidation(Answer):
+    """What a job would be; nothing was created."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.VALIDATION]})
+
+    spec: JsonObject = Field(description="With every default filled in.")
+    teachers: list[TeacherFacts]
+    student: NetworkCost | None = Field(description="null for kind train.")
+    network: NetworkCost | None = Field(description="null for kind distill.")
+    estimate: Estimate
+    warnings: list[str]
+
+
+class SeriesRead(Answer):
+    """One curve: `values[i]` was measured at optimizer step `steps[i]`."""
+
+    name: str
+    run: Run
+    steps: list[int]
+    values: list[float]
+
+
+class MetricsRead(Answer):
+    """The curves of a job."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.METRICS]})
+
+    series: list[SeriesRead]
+
+
+class EventRead(Answer):
+    """Something that happened to a job; numbers have no gaps."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.EVENT]})
+
+    number: int
+    type: Literal[
+        "status_changed",
+        "stage_entered",
+        "attempt_started",
+        "attempt_resumed",
+        "attempt_ended",
+        "checkpoint_stored",
+    ]
+    data: JsonObject
+    created_at: datetime
+
+
+class LogLineRead(Answer):
+    """One line of the training log."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.LOG_LINE]})
+
+    number: int
+    attempt: int
+    level: str
+    message: str
+    created_at: datetime
+
+
+class ArtifactRead(Answer):
+    """A file that a job made."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [examples.ARTIFACT]})
+
+    name: str
+    size_bytes: int
+    sha256: str
+    media_type: str
+    url: str
