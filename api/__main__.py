@@ -1,0 +1,65 @@
+"""`python -m api`: serve the API with the settings of the environment."""
+
+import logging
+import socket
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from api import log
+from api.main import create_app
+from api.state import AppState
+from kdstore.settings import Settings
+
+_LOG = logging.getLogger("potstill.api")
+_GRACE_SECONDS = 10
+
+
+class Server(uvicorn.Server):
+    """A server that tells its streams to end as soon as it is asked to stop."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal to stop."""
+        state: AppState | None = getattr(self._app.state, "potstill", None)
+        if state is not None:
+            state.stopping.set()
+        super().handle_exit(sig, frame)
+
+
+def main() -> None:
+    """Bind, say where, and serve until a signal comes."""
+    settings = Settings()
+    log.configure(settings.log_level)
+    listener = bind(settings.host, settings.port)
+    # Port 0 took a free one; URLs in answers need the real one.
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    app = create_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,  # the boundary logs each request, without its query
+        server_header=False,
+        timeout_graceful_shutdown=_GRACE_SECONDS,
+    )
+    _LOG.info("listening", extra={"address": settings.address})
+    with listener:
+        Server(config, app).run(sockets=[listener])
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Listen at an address; port 0 takes a free one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio switches off Nagle's delay (40 ms an answer) only where the protocol is named.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+if __name__ == "__main__":
+    main()
