@@ -1,0 +1,127 @@
+"""A job is refused before it is created if what it refers to is missing or does not fit."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+Client = Any  # these are classes of conftest.py, which tests cannot import
+Rows = Any
+Json = dict[str, Any]
+
+MLP: Json = {"architecture": "mlp", "hidden": [8]}
+
+
+@pytest.fixture
+def distillation(rows: Rows) -> Json:
+    """A job whose dataset and teacher are ready and fit."""
+    return {
+        "kind": "distill",
+        "dataset": rows.ready_dataset(),
+        "teachers": [{"model": rows.ready_model()}],
+        "student": MLP,
+    }
+
+
+def _refusal(client: Client, body: Json) -> tuple[str, list[str]]:
+    """The code and pointers that both routes answer with; nothing was created."""
+    answers = [client.post(route, json=body) for route in ("/v1/jobs/validate", "/v1/jobs")]
+    assert [answer.status_code for answer in answers] == [422, 422], answers[0].text
+    problems = [answer.json() for answer in answers]
+    assert problems[0]["errors"] == problems[1]["errors"]
+    assert client.get("/v1/jobs").json()["items"] == []
+    assert all(item["detail"] for item in problems[0]["errors"])
+    return problems[0]["code"], [item["pointer"] for item in problems[0]["errors"]]
+
+
+def test_fitting_job_passes(client: Client, distillation: Json) -> None:
+    assert client.post("/v1/jobs/validate", json=distillation).status_code == 200
+
+
+def test_everything_missing_is_named_at_once(client: Client, distillation: Json) -> None:
+    body = distillation | {"dataset": "dts_x", "teachers": [{"model": "mdl_x"}]}
+    assert _refusal(client, body) == ("dataset_not_found", ["/dataset", "/teachers/0/model"])
+
+
+def test_missing_teacher_is_named(client: Client, distillation: Json) -> None:
+    body = distillation | {"teachers": [{"model": "mdl_x"}]}
+    assert _refusal(client, body) == ("model_not_found", ["/teachers/0/model"])
+
+
+def test_teacher_that_is_validating_is_not_ready(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    body = distillation | {"teachers": [{"model": rows.validating_model()}]}
+    assert _refusal(client, body) == ("model_not_ready", ["/teachers/0/model"])
+
+
+def test_rejected_teacher_is_refused(client: Client, rows: Rows, distillation: Json) -> None:
+    body = distillation | {"teachers": [{"model": rows.rejected_model()}]}
+    assert _refusal(client, body) == ("model_rejected", ["/teachers/0/model"])
+
+
+def test_dataset_that_is_validating_is_not_ready(client: Client, distillation: Json) -> None:
+    body = distillation | {"dataset": "digits"}  # no worker has prepared it
+    assert _refusal(client, body) == ("dataset_not_ready", ["/dataset"])
+
+
+def test_labels_beyond_the_teachers_outputs_are_refused(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    body = distillation | {"dataset": rows.ready_dataset(num_classes=5)}
+    assert _refusal(client, body) == ("teacher_classes_mismatch", ["/teachers/0/model"])
+
+
+def test_teacher_for_other_images_is_refused(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    teacher = rows.ready_model(input={"channels": 1, "height": 28, "width": 28})
+    body = distillation | {"teachers": [{"model": teacher}]}
+    code, pointers = _refusal(client, body)
+    assert (code, pointers) == ("teacher_input_mismatch", ["/teachers/0/model"])
+
+
+def test_classes_in_another_order_are_refused(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    teacher = rows.ready_model(class_names=["a", "c", "b"])
+    body = distillation | {"teachers": [{"model": teacher}]}
+    assert _refusal(client, body)[0] == "teacher_class_names_mismatch"
+
+
+def test_excluded_class_that_is_not_there_is_refused(client: Client, distillation: Json) -> None:
+    body = distillation | {"transfer": {"exclude_classes": [7]}}
+    assert _refusal(client, body) == ("unknown_class", ["/transfer/exclude_classes"])
+
+
+@pytest.mark.parametrize("kind", ["train", "distill"])
+def test_layer_that_does_not_fit_is_named(client: Client, distillation: Json, kind: str) -> None:
+    pools = [{"layer": "pool", "size": 4}, {"layer": "pool", "size": 4}]
+    cnn = {"architecture": "cnn", "layers": pools}
+    body: Json = distillation | {"student": cnn}
+    field = "student"
+    if kind == "train":
+        field = "network"
+        body = {"kind": "train", "dataset": distillation["dataset"], "network": cnn}
+    assert _refusal(client, body) == ("layer_does_not_fit", [f"/{field}/layers/1"])
+
+
+def test_layer_in_an_impossible_place_is_named(client: Client, distillation: Json) -> None:
+    layers = [{"layer": "linear", "features": 4}, {"layer": "conv", "channels": 4}]
+    body = distillation | {"student": {"architecture": "cnn", "layers": layers}}
+    code, pointers = _refusal(client, body)
+    assert code == "validation_failed"
+    assert pointers == ["/student/layers/1"]
+
+
+def test_grey_images_do_not_suit_torchvision(client: Client, distillation: Json) -> None:
+    body = distillation | {"student": {"architecture": "torchvision/resnet18"}}
+    assert _refusal(client, body) == ("image_channels_mismatch", ["/student/architecture"])
+
+
+def test_network_of_billions_is_refused_without_building_it(
+    client: Client, distillation: Json
+) -> None:
+    body = distillation | {"student": {"architecture": "mlp", "hidden": [65_536] * 8}}
+    assert _refusal(client, body) == ("network_too_large", ["/student"])

@@ -1,0 +1,145 @@
+"""A dry run tells what a job would be, and creates nothing."""
+
+from typing import Any
+
+import pytest
+
+from kdcore.spec import parse_job
+from kdstore import jobs
+from kdstore.db import SessionFactory, transaction
+
+Client = Any  # these are classes of conftest.py, which tests cannot import
+Rows = Any
+Json = dict[str, Any]
+
+
+@pytest.fixture
+def distillation(rows: Rows) -> Json:
+    """A job whose dataset and teacher are ready and fit."""
+    return {
+        "kind": "distill",
+        "dataset": rows.ready_dataset(),
+        "teachers": [{"model": rows.ready_model()}],
+        "student": {"architecture": "mlp", "hidden": [8]},
+        "training": {"num_epochs": 10, "batch_size": 16},
+    }
+
+
+def _forecast(client: Client, body: Json) -> Json:
+    answer = client.post("/v1/jobs/validate", json=body)
+    assert answer.status_code == 200, answer.text
+    forecast: Json = answer.json()
+    return forecast
+
+
+def test_spec_is_resolved_and_nothing_created(client: Client, distillation: Json) -> None:
+    spec = _forecast(client, distillation)["spec"]
+    assert spec["method"]["name"] == "logit_kd"
+    assert parse_job(spec) == parse_job(distillation)
+    assert client.get("/v1/jobs").json()["items"] == []
+
+
+def test_parameters_and_flops_of_teacher_and_student(client: Client, distillation: Json) -> None:
+    forecast = _forecast(client, distillation)
+    # 8x8 pixels to 8 units to 3 classes.
+    assert forecast["student"] == {"parameters": 64 * 8 + 8 + 8 * 3 + 3, "flops": 2 * (512 + 24)}
+    assert forecast["network"] is None
+    [teacher] = forecast["teachers"]
+    assert teacher["model"] == distillation["teachers"][0]["model"]
+    assert teacher["parameters"] == 8515
+    assert teacher["accuracy"] is None
+
+
+def test_training_tells_its_network(client: Client, distillation: Json) -> None:
+    body = {
+        "kind": "train",
+        "dataset": distillation["dataset"],
+        "network": distillation["student"],
+    }
+    forecast = _forecast(client, body)
+    assert forecast["network"]["parameters"] == 547
+    assert forecast["student"] is None
+    assert forecast["teachers"] == []
+
+
+def test_memory_counts_weights_gradients_moments_and_images(
+    client: Client, distillation: Json
+) -> None:
+    images = 180 * 64
+    adam = _forecast(client, distillation)["estimate"]["memory_bytes_at_least"]
+    assert adam == 4 * (547 * 4 + 8515) + images
+    sgd = distillation | {"training": {"optimizer": {"name": "sgd", "momentum": 0.0}}}
+    assert (
+        _forecast(client, sgd)["estimate"]["memory_bytes_at_least"] == 4 * (547 * 2 + 8515) + images
+    )
+
+
+def test_torchvision_is_known_only_when_built(client: Client, rows: Rows) -> None:
+    body = {
+        "kind": "train",
+        "dataset": rows.ready_dataset(channels=3),
+        "network": {"architecture": "torchvision/resnet18"},
+    }
+    forecast = _forecast(client, body)
+    assert forecast["network"] == {"parameters": None, "flops": None}
+    assert forecast["estimate"]["memory_bytes_at_least"] is None
+    assert any("torchvision" in warning for warning in forecast["warnings"])
+
+
+def test_time_is_unknown_before_a_like_job_has_finished(client: Client, distillation: Json) -> None:
+    forecast = _forecast(client, distillation)
+    assert forecast["estimate"]["training_seconds"] is None
+    assert any("no time" in warning for warning in forecast["warnings"])
+
+
+def test_time_is_scaled_from_a_like_job(client: Client, rows: Rows, distillation: Json) -> None:
+    job_id = client.post("/v1/jobs", json=distillation).json()["id"]
+    rows.finish(rows.claim(job_id))  # 10 epochs in 5 seconds
+    longer = distillation | {
+        "training": {"num_epochs": 40, "batch_size": 16, "seed": 3},
+        "method": {"name": "logit_kd", "temperature": 9},
+        "limits": {"max_seconds": 10},
+    }
+    forecast = _forecast(client, longer)
+    assert forecast["estimate"]["training_seconds"] == pytest.approx(20.0)
+    assert any("max_seconds" in warning for warning in forecast["warnings"])
+    other = distillation | {"student": {"architecture": "mlp", "hidden": [9]}}
+    assert _forecast(client, other)["estimate"]["training_seconds"] is None
+
+
+def test_accuracy_of_a_trained_teacher_is_that_of_its_own_report(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    job_id = rows.job(dataset=distillation["dataset"])
+    files = {"network.safetensors": b"weights", "network.json": b"{}"}
+    rows.finish(rows.claim(job_id), files=files)
+    model = client.post("/v1/models", json={"name": "t", "job_id": job_id}).json()["id"]
+    rows.make_ready(model)
+    body = distillation | {"teachers": [{"model": model}]}
+    assert _forecast(client, body)["teachers"][0]["accuracy"] == 0.75
+
+
+def test_accuracy_of_an_uploaded_teacher_is_that_of_a_report_where_it_taught(
+    client: Client, rows: Rows, distillation: Json, session_factory: SessionFactory
+) -> None:
+    fence = rows.claim(client.post("/v1/jobs", json=distillation).json()["id"])
+    report = {"columns": {"teacher": {"splits": {"test": {"accuracy": 0.9}}}}}
+    with transaction(session_factory) as session:
+        jobs.finish(session, fence, result={}, report=report, artifacts=[])
+    assert _forecast(client, distillation)["teachers"][0]["accuracy"] == 0.9
+    elsewhere = distillation | {"dataset": rows.ready_dataset()}
+    assert _forecast(client, elsewhere)["teachers"][0]["accuracy"] is None
+
+
+def test_warnings_say_what_a_report_will_lack(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    body = distillation | {
+        "control": False,
+        "student": {"architecture": "mlp", "hidden": [512]},
+        "training": {"batch_size": 1000},
+        "teachers": [{"model": rows.ready_model(class_names=[])}],
+    }
+    warnings = " ".join(_forecast(client, body)["warnings"])
+    for part in ("control", "not fewer than", "batch_size", "names no classes"):
+        assert part in warnings

@@ -1,0 +1,43 @@
+"""Workers: who was seen lately, what they do, and how long the queue is."""
+
+from typing import Any
+
+from kdstore import workers
+from kdstore.db import SessionFactory, transaction
+
+Client = Any  # these are classes of conftest.py, which tests cannot import
+Rows = Any
+
+
+def test_nobody_works_and_nothing_waits(client: Client) -> None:
+    assert client.get("/v1/workers").json() == {
+        "workers": [],
+        "queue": {"num_jobs": 0, "oldest_queued_at": None},
+    }
+
+
+def test_worker_is_listed_with_its_job_and_the_queue_behind_it(
+    client: Client, rows: Rows, session_factory: SessionFactory
+) -> None:
+    job_id = rows.job()
+    with transaction(session_factory) as session:
+        workers.seen(session, name="worker-1", device="cpu")
+        workers.seen(session, name="worker-2", device="cuda:0")
+    rows.claim(job_id)
+    waiting = client.get(f"/v1/jobs/{rows.job()}").json()
+    rows.job()
+    answer = client.get("/v1/workers").json()
+    assert {worker["name"]: worker["job_id"] for worker in answer["workers"]} == {
+        "worker-1": job_id,
+        "worker-2": None,
+    }
+    assert answer["queue"] == {"num_jobs": 2, "oldest_queued_at": waiting["created_at"]}
+
+
+def test_ended_attempt_is_no_work(
+    client: Client, rows: Rows, session_factory: SessionFactory
+) -> None:
+    with transaction(session_factory) as session:
+        workers.seen(session, name="worker-1", device="cpu")
+    rows.fail(rows.claim(rows.job()))
+    assert client.get("/v1/workers").json()["workers"][0]["job_id"] is None
