@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from sqlalchemy import Select, tuple_
@@ -12,6 +13,8 @@ from sqlalchemy.orm import Session
 
 from kdstore.errors import CursorInvalid
 from kdstore.tables import ApiKey, Dataset, Job, Model
+
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 RowT = TypeVar("RowT", ApiKey, Dataset, Job, Model)
 ItemT = TypeVar("ItemT")
@@ -59,8 +62,8 @@ def _decode(cursor: str) -> tuple[datetime, str]:
         text = base64.b64decode(padded, b"-_", validate=True).decode()
         moment, _, last_id = text.partition("|")
         created_at = datetime.fromisoformat(moment)
-    except (ValueError, binascii.Error) as error:
+        if created_at.tzinfo is None or not _ID.fullmatch(last_id):
+            raise CursorInvalid
+        return created_at.astimezone(UTC), last_id
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise CursorInvalid from error
-    if not last_id or created_at.tzinfo is None:
-        raise CursorInvalid
-    return created_at, last_id

@@ -1,5 +1,6 @@
 """Errors are problem documents that name the field, and the table covers every error."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -105,10 +106,24 @@ class TestValidation:
         found = {item["parameter"]: item["code"] for item in answer.json()["errors"]}
         assert found == {"limit": "out_of_range", "status": "unknown_choice"}
 
-    def test_foreign_cursor_is_refused(self, client: Client) -> None:
-        answer = client.get("/v1/jobs", params={"cursor": "bm9uc2Vuc2U"})
-        assert answer.status_code == 422
-        assert answer.json()["code"] == "cursor_invalid"
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "nonsense",
+        "2026-01-01T00:00:00+00:00|",
+        "2026-01-01T00:00:00|job_x",
+        "2026-01-01T00:00:00+00:00|a\0b",
+        "2026-01-01T00:00:00+00:00|' OR 1=1 --",
+        "0001-01-01T00:00:00+14:00|job_x",
+        "9999-12-31T23:59:59-14:00|job_x",
+    ],
+)
+def test_cursor_of_somebody_else_is_refused(client: Client, text: str) -> None:
+    cursor = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    answer = client.get("/v1/jobs", params={"cursor": cursor})
+    assert answer.status_code == 422
+    assert answer.json()["code"] == "cursor_invalid"
 
 
 @on_sqlite
