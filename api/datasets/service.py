@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from api.addresses import url_of
-from api.datasets.description import description_of
+from api.datasets.facts import description_of
 from api.datasets.schemas import (
     DatasetCreate,
     DatasetRead,

@@ -6,13 +6,13 @@ from typing import TypeVar
 
 from sqlalchemy.orm import Session
 
-from api.datasets.description import DatasetDescription, description_of
+from api.datasets.facts import description_of, facts_of
 from api.errors import InputsUnusable
 from kdcore.catalog.architectures import architectures
 from kdcore.catalog.cost import Cost, network_cost
 from kdcore.compatibility import check_job_fits
 from kdcore.errors import IncompatibleInputs, Problem, SpecInvalid
-from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import DatasetDescription, DistillJob, NetworkDescription, TrainJob
 from kdstore import datasets, models
 from kdstore.errors import NotFound
 from kdstore.tables import Dataset, Model
@@ -71,7 +71,7 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
         CheckedTeacher(model, NetworkDescription.model_validate(model.description))
         for model in teachers
     )
-    check_job_fits(job, description.facts, [teacher.description for teacher in checked])
+    check_job_fits(job, facts_of(description), [teacher.description for teacher in checked])
     return CheckedJob(job, description, checked, _cost_of_trained(job, description))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from api.datasets.facts import image_bytes
 from api.jobs.checks import CheckedJob, CheckedTeacher
 from api.jobs.schemas import Estimate, JobValidation, NetworkCost, TeacherFacts
 from api.schemas import JsonObject
@@ -88,7 +89,7 @@ def _memory_bytes(checked: CheckedJob) -> int | None:
     copies = 2 + _moments(checked.job.training.optimizer)
     trained = checked.cost.parameters * copies
     frozen = sum(teacher.model.parameters or 0 for teacher in checked.teachers)
-    return (trained + frozen) * _BYTES_PER_VALUE + checked.dataset.size_bytes
+    return (trained + frozen) * _BYTES_PER_VALUE + image_bytes(checked.dataset)
 
 
 def _moments(optimizer: OptimizerSpec) -> int:

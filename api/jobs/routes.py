@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 JobBody = Annotated[JobSpec, Body(examples=[examples.DISTILL_REQUEST, examples.TRAIN_REQUEST])]
 Tags = Annotated[
-    list[Annotated[str, Query(pattern=r"^[A-Za-z0-9_.-]{1,64}:.{0,256}$")]],
+    list[Annotated[str, Query(pattern=r"^[^:]{1,64}:.{0,256}$")]],
     Query(max_length=8, description="`name:value`; only jobs that have every tag given."),
 ]
 

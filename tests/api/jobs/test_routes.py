@@ -174,6 +174,7 @@ class TestList:
             ({"tag": "team:"}, []),
             ({"tag": "other:x"}, []),
             ({"tag": "team:' OR 1=1 --"}, []),
+            ({"tag": '") OR 1=1:x'}, []),
             ({"status": "running", "kind": "distill"}, []),
         ]
         for parameters, ids in expected:
@@ -186,7 +187,7 @@ class TestList:
             {"status": "asleep"},
             {"kind": "both"},
             {"tag": "no colon"},
-            {"tag": '") OR 1=1:x'},
+            {"tag": ":value"},
             {"limit": 201},
             {"cursor": "x"},
         ],
