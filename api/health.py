@@ -3,7 +3,6 @@
 from typing import Literal
 
 from fastapi import APIRouter
-from kombu.exceptions import OperationalError as BrokerError
 from pydantic import ConfigDict
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -80,9 +79,11 @@ def _objects_are_up(state: AppState) -> bool:
 
 
 def _broker_is_up(state: AppState) -> bool:
+    from kombu.exceptions import OperationalError  # noqa: PLC0415  # loaded with Celery, not before
+
     try:
         with state.queue.connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=_BROKER_SECONDS)
-    except (BrokerError, OSError):
+    except (OperationalError, OSError):
         return False
     return True

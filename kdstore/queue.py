@@ -1,15 +1,14 @@
 """The queue: a Celery app configured once for both sides, and messages that are only a knock."""
 
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
-
-from celery import Celery
-from kombu.entity import Queue
-from kombu.exceptions import OperationalError
 
 from kdstore.errors import QueueUnavailable
 from kdstore.settings import Settings
+
+if TYPE_CHECKING:
+    from kombu.entity import Queue
 
 TRAINING_QUEUE: Final = "training"
 INGEST_QUEUE: Final = "ingest"
@@ -39,6 +38,8 @@ def make_celery(settings: Settings) -> Any:
     It does not become Celery's current app, and connects when it is first used. Celery ships no
     types, hence Any.
     """
+    from celery import Celery  # noqa: PLC0415  # a tenth of a second that imports do not pay
+
     app = Celery("potstill", set_as_current=False)
     app.conf.update(
         accept_content=["json"],
@@ -69,13 +70,17 @@ def publish(app: Any, task: str, subject_id: str) -> None:
     Raises:
         QueueUnavailable: the broker did not take it. Go on: the sweeper sends it again.
     """
+    from kombu.exceptions import OperationalError  # noqa: PLC0415  # loaded with Celery
+
     try:
         app.send_task(task, args=[subject_id], queue=QUEUE_OF_TASK[task], retry=False)
     except (OperationalError, OSError) as error:
         raise QueueUnavailable(task, subject_id) from error
 
 
-def _queue(name: str) -> Queue:
+def _queue(name: str) -> "Queue":
+    from kombu.entity import Queue  # noqa: PLC0415  # loaded with Celery
+
     return Queue(name)  # type: ignore[no-untyped-call]  # kombu types only part of itself
 
 
