@@ -29,7 +29,7 @@ from kdcore.manifest import (
     ManifestTeacher,
     build_manifest,
 )
-from kdcore.models import Classifier, build_network, channels_last
+from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
 from kdcore.report import NetworkReport, Report, Run
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
@@ -120,7 +120,7 @@ def write_results(
 
 def _rebuild(outcome: Outcome, run: Run) -> Classifier:
     network = build_network(outcome.description)
-    network.load_state_dict(dict(outcome.weights[run]), strict=True)
+    load_weights(network, outcome.weights[run])
     network = channels_last(network.to(outcome.compute.device))
     return Classifier(network, outcome.description.input)
 

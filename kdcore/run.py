@@ -15,7 +15,7 @@ from kdcore.devices import Compute, choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
 from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
 from kdcore.methods import build_objective
-from kdcore.models import Classifier, build_network, channels_last
+from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report, Run
 from kdcore.results import (
@@ -237,7 +237,7 @@ def _load_teacher(
     (source,) = teachers
     network = build_network(source.description)
     weights, _ = read_safetensors(source.weights)
-    network.load_state_dict(weights, strict=True)
+    load_weights(network, weights)
     classifier = Classifier(network.to(compute.device), source.description.input)
     return Teacher(classifier, autocast_dtype=compute.autocast_dtype)
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from kdcore.checkpoints.codes import Code, refusal
-from kdcore.models import Classifier
+from kdcore.models import Classifier, load_weights
 from kdcore.spec.networks import NetworkDescription
 
 _NUM_IMAGES = 2
@@ -39,7 +39,7 @@ def check_forward(
         CheckpointRejected: if the pass fails, takes too long, or gives NaN or infinity.
     """
     # Every architecture keeps all its tensors in its state dict, so none is left on meta.
-    network_on_meta.load_state_dict(weights, assign=True)
+    load_weights(network_on_meta, weights, assign=True)
     network_on_meta.eval()
     generator = torch.Generator().manual_seed(0)
     images_BCHW = torch.rand(_NUM_IMAGES, *description.input.shape_CHW, generator=generator)

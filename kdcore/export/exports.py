@@ -27,8 +27,9 @@ def export_network(
     """Write `<run>.safetensors` and `.json`, `<run>.onnx`, `<run>.pt2`, as `formats` asks.
 
     Every file is loaded back and run on the sample images; its answers are compared with those
-    of `classifier` itself. Each file is there whole or not at all. Takes one to ten seconds for
-    most networks, up to half a minute for the deepest.
+    of `classifier` itself. Each file is there whole or not at all. On one CPU thread all formats
+    take 1 to 10 seconds for most networks, half a minute for a vision transformer and a minute
+    for maxvit: tracing for any batch size costs time for each operator.
 
     Args:
         classifier: The trained network, on any device; it is left as it was.

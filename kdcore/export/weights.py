@@ -8,7 +8,7 @@ import torch
 from kdcore.checkpoints import load_foreign_weights, write_safetensors
 from kdcore.export.atomic import write_text
 from kdcore.export.verification import Reference, check_program, removed_if_wrong
-from kdcore.models import Classifier, build_network
+from kdcore.models import Classifier, build_network, load_weights
 from kdcore.report import Run
 from kdcore.spec import NetworkDescription, parse_network
 
@@ -82,7 +82,7 @@ def rebuild(description: NetworkDescription, weights: Mapping[str, torch.Tensor]
         RuntimeError: the weights are not exactly the network's.
     """
     network = build_network(description)
-    network.load_state_dict(dict(weights), strict=True)
+    load_weights(network, weights)
     return Classifier(network, description.input).eval()
 
 

@@ -5,6 +5,7 @@ from kdcore.models.classifier import Classifier
 from kdcore.models.cost import count_flops, count_parameters
 from kdcore.models.layers import LayerShape, tappable_layers
 from kdcore.models.layout import channels_last
+from kdcore.models.loading import load_weights
 
 __all__ = [
     "Classifier",
@@ -13,5 +14,6 @@ __all__ = [
     "channels_last",
     "count_flops",
     "count_parameters",
+    "load_weights",
     "tappable_layers",
 ]

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from kdcore.devices import Compute
 from kdcore.errors import IncompatibleInputs
+from kdcore.models import load_weights
 from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
 from kdcore.report import Run
 from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
@@ -178,7 +179,7 @@ class JobTrainer:
 
 def _restore(loop: TrainingLoop, state: JobState) -> None:
     """Put a loop where its checkpoint left it."""
-    loop.network.load_state_dict(state.network, strict=True)
+    load_weights(loop.network, state.network)
     if state.optimizer:
         restore_optimizer(loop.optimizer, state.optimizer)
     loop.window.restore(state.window, state.header.window_count)
