@@ -31,6 +31,7 @@ _BODIES: Sequence[type[Exception]] = (
     BodyTooLarge,
     BodyNotJson,
 )
+_SCHEMAS = "#/components/schemas/"
 _CODES_OF_OTHERS = {
     422: ("validation_failed",),
     500: ("internal_error",),
@@ -92,9 +93,9 @@ def _response(status: int, codes: Sequence[str]) -> dict[str, Any]:
         "request_id": "req_3f0c9a5be1d24c7f8a6b",
     }
     return {
-        "model": ProblemDocument,
         "description": "Code " + " or ".join(f"`{code}`" for code in dict.fromkeys(codes)) + ".",
-        "content": {"application/json": {"example": example}},
+        # No `model` here: FastAPI would build a validator for each of some 300 answers.
+        "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}, "example": example}},
     }
 
 
@@ -114,18 +115,16 @@ def install(app: FastAPI) -> None:
                 description=DESCRIPTION,
                 routes=app.routes,
             )
-            _name_problems(document)
+            _add_problem(document)
             app.openapi_schema = document
         return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
 
 
-def _name_problems(document: dict[str, Any]) -> None:
-    """Give error answers their real media type: FastAPI files every model under JSON."""
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            for status, response in operation["responses"].items():
-                content = response.get("content", {})
-                if status.startswith(("4", "5")) and "application/json" in content:
-                    content[MEDIA_TYPE] = content.pop("application/json")
+def _add_problem(document: dict[str, Any]) -> None:
+    """Add the schema that every error answer refers to."""
+    problem = ProblemDocument.model_json_schema(ref_template=f"{_SCHEMAS}{{model}}")
+    schemas: dict[str, Any] = document["components"]["schemas"]
+    schemas |= problem.pop("$defs")
+    schemas["Problem"] = problem
