@@ -1,0 +1,118 @@
+"""A reader that spins, swallows memory or dies decides the file, and the worker lives."""
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kdstore.validation import Rejection, ValidationFence
+from worker.child import Child
+from worker.messages import BuiltinOrder, DatasetAccepted, IngestLimits
+from worker.reader import Undecided, limits_for, read_in_child
+from worker.reader_watch import ReaderWatch
+from worker.runtime import Runtime
+
+FENCE = ValidationFence("dataset", "dts_1", 1)
+
+
+@pytest.fixture
+def runtime(make_runtime: Callable[..., Runtime]) -> Runtime:
+    """A worker whose heart does not beat: the fence here holds nothing."""
+    return make_runtime(lease_seconds=7200.0, heartbeat_seconds=3600.0)
+
+
+class KillingWatch(ReaderWatch):
+    """A watch that sends the reader a signal when it is attached, as anyone on a machine may."""
+
+    number = signal.SIGKILL
+
+    def attach(self, child: Child) -> None:
+        super().attach(child)
+        os.kill(child.pid, self.number)
+
+
+def digits(folder: Path, *, limits: IngestLimits | None = None) -> BuiltinOrder:
+    return BuiltinOrder(
+        name="digits",
+        destination=folder / "dataset",
+        thumbnails=folder / "thumbnails",
+        limits=limits or limits_for(0),
+    )
+
+
+def limits_with(**changes: int) -> IngestLimits:
+    return limits_for(0).model_copy(update=changes)
+
+
+def test_reader_within_its_limits_answers(runtime: Runtime, tmp_path: Path) -> None:
+    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert isinstance(answer, DatasetAccepted)
+    assert (tmp_path / "dataset" / "dataset.json").is_file()
+
+
+def test_reader_that_takes_too_long_is_killed_and_its_file_rejected(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    with ReaderWatch(runtime, FENCE, max_seconds=0.05) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "validation_timed_out"
+
+
+def test_reader_that_swallows_memory_has_its_file_rejected(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    order = digits(tmp_path, limits=limits_with(memory_bytes=2**20))
+    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, order, watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code in {"validation_out_of_memory", "validation_failed"}
+
+
+def test_reader_that_writes_too_much_has_its_file_rejected(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    order = digits(tmp_path, limits=limits_with(file_bytes=1024))
+    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, order, watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "validation_too_large"
+
+
+def test_reader_that_crashes_has_its_file_rejected(runtime: Runtime, tmp_path: Path) -> None:
+    class CrashingWatch(KillingWatch):
+        number = signal.SIGSEGV
+
+    with CrashingWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "validation_failed"
+
+
+def test_reader_killed_from_outside_decides_nothing(runtime: Runtime, tmp_path: Path) -> None:
+    with KillingWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert answer == Undecided("reader_killed")
+
+
+def test_reader_is_killed_when_the_worker_stops(runtime: Runtime, tmp_path: Path) -> None:
+    runtime.stopping.set()
+    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert answer == Undecided("shutdown")
+
+
+def test_reader_is_killed_when_its_validation_is_lost(
+    make_runtime: Callable[..., Runtime], tmp_path: Path
+) -> None:
+    runtime = make_runtime(heartbeat_seconds=0.05)
+    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+        answer = read_in_child(runtime, digits(tmp_path), watch)
+    assert answer == Undecided("lost")
+
+
+def test_limits_grow_with_the_file() -> None:
+    assert limits_for(10**9).memory_bytes > limits_for(10**6).memory_bytes
