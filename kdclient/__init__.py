@@ -26,6 +26,7 @@ from kdclient.errors import (
     ServiceDied,
     ServiceFailure,
     SettingsMissing,
+    SplitNotReported,
     UnexpectedAnswer,
     WaitTimedOut,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "ServiceDied",
     "ServiceFailure",
     "SettingsMissing",
+    "SplitNotReported",
     "UnexpectedAnswer",
     "WaitTimedOut",
     "compare",

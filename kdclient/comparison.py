@@ -1,21 +1,13 @@
 """The report as a table that people read: teacher, student, control, and what the teacher gave."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from kdclient.errors import PotstillError
+from kdclient.errors import SplitNotReported
 from kdcore.report import NetworkReport, Report, Run, SplitScores
 
 _RUNS: tuple[Run, ...] = ("teacher", "student", "control", "network")
 _NOTHING = "–"
-
-
-class SplitNotReported(PotstillError):
-    """The report has no such split."""
-
-    def __init__(self, split: str, *, known: Sequence[str]) -> None:
-        self.split = split
-        super().__init__(f"The report has no split {split!r}; it has {', '.join(known)}.")
 
 
 @dataclass(frozen=True)

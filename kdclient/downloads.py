@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 
 from kdclient.errors import ConnectionFailed, DigestMismatch, UnexpectedAnswer
-from kdclient.file_pieces import PIECE_BYTES, sha256_of
+from kdclient.file_pieces import sha256_of
 from kdclient.resources import Artifact
 from kdclient.transport import Call, Transport
 
@@ -84,6 +84,6 @@ def _append(
         if start and response.status_code != httpx.codes.PARTIAL_CONTENT:
             file.truncate(0)
             on_bytes(-start)
-        for piece in response.iter_raw(PIECE_BYTES):
+        for piece in response.iter_raw():
             file.write(piece)
             on_bytes(len(piece))

@@ -5,6 +5,7 @@ PotstillError
 ├── UnexpectedAnswer             something answered, but not as the contract says
 ├── ApiProblem                   the service refused a request; `code` says why (RFC 9457)
 ├── SettingsMissing              no address or no key is known
+├── SplitNotReported             a report has nothing on this split of the dataset
 ├── WaitTimedOut                 what was waited for did not happen in time
 ├── NotUsable                    waited for something that ended otherwise
 │   ├── ResourceRejected         an uploaded model or dataset was looked at and refused
@@ -104,6 +105,15 @@ class SettingsMissing(PotstillError):
             f"No {wanted} is known. Run `potstill up` in this folder, or give --url and "
             f"--api-key, or set POTSTILL_URL and POTSTILL_API_KEY. (Looked in {looked_in}.)"
         )
+
+
+class SplitNotReported(PotstillError):
+    """A report has nothing on `split`; `known` are those it has."""
+
+    def __init__(self, split: str, *, known: Sequence[str]) -> None:
+        self.split = split
+        self.known = tuple(known)
+        super().__init__(f"The report has no split {split!r}; it has {', '.join(known)}.")
 
 
 class WaitTimedOut(PotstillError):

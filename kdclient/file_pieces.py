@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-PIECE_BYTES = 1024 * 1024
+_PIECE_BYTES = 1024 * 1024
 
 
 def sha256_of(path: Path) -> str:
@@ -18,7 +18,7 @@ def pieces_of(path: Path, *, offset: int, size: int) -> Iterator[bytes]:
     with path.open("rb") as file:
         file.seek(offset)
         while size > 0:
-            piece = file.read(min(PIECE_BYTES, size))
+            piece = file.read(min(_PIECE_BYTES, size))
             if not piece:
                 raise OSError(f"{path} became shorter while it was read.")
             size -= len(piece)

@@ -45,11 +45,12 @@ class Rejection(Resource):
 
 
 class UploadPart(Resource):
-    """One part: its number from 1, where its bytes are sent, and whether they have arrived."""
+    """One part: its number from 1, where its bytes go, and (with what sha256) they arrived."""
 
     number: int
     url: str
     received: bool = False
+    sha256: str | None = None
 
 
 class Upload(Resource):

@@ -1,8 +1,9 @@
 """Files into the service: in parts, several at once, going on where an earlier try stopped."""
 
+import hashlib
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,18 +44,18 @@ def upload_file(
     if upload.status == "stored":
         on_bytes(source.size_bytes)
         return upload
-    on_bytes(sum(_bytes_of(upload, part) for part in upload.parts if part.received))
+    missing = _missing(source, upload)
+    on_bytes(source.size_bytes - sum(_bytes_of(upload, part) for part in missing))
     for _ in range(_ROUNDS):
-        _send_missing(transport, source, upload, on_bytes=on_bytes)
+        _send(transport, source, upload, missing, on_bytes=on_bytes)
         try:
-            return transport.read(
-                Call("POST", f"v1/uploads/{upload.id}/complete", repeatable=True), Upload
-            )
+            return _complete(transport, upload)
         except ApiProblem as problem:
-            if problem.code != "upload_incomplete":
+            if problem.code not in ("upload_incomplete", "digest_mismatch"):
                 raise
         upload = _read(transport, upload.id)
-    return transport.read(Call("POST", f"v1/uploads/{upload.id}/complete"), Upload)
+        missing = _missing(source, upload)
+    return _complete(transport, upload)
 
 
 def _begin(transport: Transport, source: _Source, *, purpose: UploadPurpose) -> Upload:
@@ -83,10 +84,38 @@ def _read(transport: Transport, upload_id: str) -> Upload:
     return transport.read(Call("GET", f"v1/uploads/{upload_id}"), Upload)
 
 
-def _send_missing(
-    transport: Transport, source: _Source, upload: Upload, *, on_bytes: OnBytes
+def _complete(transport: Transport, upload: Upload) -> Upload:
+    # Completing what is complete answers the same.
+    call = Call("POST", f"v1/uploads/{upload.id}/complete", repeatable=True)
+    return transport.read(call, Upload)
+
+
+def _missing(source: _Source, upload: Upload) -> list[UploadPart]:
+    """The parts that have not arrived, or not as they are in the file."""
+    return [
+        part
+        for part in upload.parts
+        if not part.received
+        or (part.sha256 is not None and part.sha256 != _sha256_of_part(source, upload, part))
+    ]
+
+
+def _sha256_of_part(source: _Source, upload: Upload, part: UploadPart) -> str:
+    digest = hashlib.sha256()
+    for piece in _pieces_of(source, upload, part):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _send(
+    transport: Transport,
+    source: _Source,
+    upload: Upload,
+    parts: Sequence[UploadPart],
+    *,
+    on_bytes: OnBytes,
 ) -> None:
-    """Send the parts that have not arrived; the first error stops those not begun."""
+    """Send parts, several at once; the first error stops those not begun."""
     failed = threading.Event()
 
     def send(part: UploadPart) -> None:
@@ -99,10 +128,9 @@ def _send_missing(
             raise
         on_bytes(_bytes_of(upload, part))
 
-    missing = [part for part in upload.parts if not part.received]
     with ThreadPoolExecutor(max_workers=_PARTS_AT_ONCE) as pool:
         try:
-            for done in [pool.submit(send, part) for part in missing]:
+            for done in [pool.submit(send, part) for part in parts]:
                 done.result()
         finally:
             failed.set()
@@ -110,15 +138,19 @@ def _send_missing(
 
 def _send_part(transport: Transport, source: _Source, upload: Upload, part: UploadPart) -> None:
     size = _bytes_of(upload, part)
-    offset = (part.number - 1) * upload.part_size_bytes
     transport.send(
         Call(
             "PUT",
             part.url,
-            content=lambda: pieces_of(source.path, offset=offset, size=size),
+            content=lambda: _pieces_of(source, upload, part),
             headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
         )
     )
+
+
+def _pieces_of(source: _Source, upload: Upload, part: UploadPart) -> Iterator[bytes]:
+    offset = (part.number - 1) * upload.part_size_bytes
+    return pieces_of(source.path, offset=offset, size=_bytes_of(upload, part))
 
 
 def _bytes_of(upload: Upload, part: UploadPart) -> int:

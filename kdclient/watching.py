@@ -25,16 +25,18 @@ def watch_job(transport: Transport, job_id: str) -> Iterator[Job]:
     after = _newest_event(transport, job_id)
     job = _read_job(transport, job_id)
     yield job
-    if job.has_ended:
-        return
-    for told in follow(transport, job_id, after=after):
-        if isinstance(told, JobProgress):
-            job = job.model_copy(update={"progress": told})
-        else:
-            job = _read_job(transport, job_id)
+    while not job.has_ended:
+        for told in follow(transport, job_id, after=after):
+            if isinstance(told, JobProgress):
+                job = job.model_copy(update={"progress": told})
+            else:
+                after = told.number
+                job = _read_job(transport, job_id)
+            yield job
+            if job.has_ended:
+                return
+        job = _read_job(transport, job_id)  # it had ended, and was asked to go on since
         yield job
-        if job.has_ended:
-            return
 
 
 def follow_events(transport: Transport, job_id: str, *, after: int) -> Iterator[JobEvent]:
