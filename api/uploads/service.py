@@ -128,9 +128,11 @@ def _assemble(state: AppState, assembly: Assembly) -> None:
     except ObjectNotFound:
         # Abandoned, or completed by another request, while we were reading: its row tells which.
         with reading(state.session_factory) as session:
-            uploads.plan_assembly(
+            still_wanted = uploads.plan_assembly(
                 session, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id
             )
+        if still_wanted is not None:
+            raise
         return
     with transaction(state.session_factory) as session:
         uploads.mark_stored(session, assembly, blob)

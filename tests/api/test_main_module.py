@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from api.main import app_from_environment
+
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 Rows = Any  # these are classes of conftest.py, which tests cannot import
@@ -70,3 +72,11 @@ def test_answers_name_the_port_that_was_taken(
         answer = client.post(f"{address}/v1/uploads", json=body, headers=headers)
     assert answer.json()["parts"][0]["url"].startswith(f"{address}/v1/uploads/upl_")
     assert "server" not in answer.headers
+
+
+def test_uvicorn_can_make_the_app_from_the_environment(
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POTSTILL_DATABASE_URL", database_url)
+    monkeypatch.setenv("POTSTILL_DATA_DIR", str(tmp_path))
+    assert app_from_environment().title == "Potstill"

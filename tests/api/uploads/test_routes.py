@@ -3,6 +3,7 @@
 import hashlib
 import os
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -178,6 +179,30 @@ class TestInterruption:
         assert object_store.get_bytes(f"blobs/{DIGEST}") == DATA
         folder = settings.data_dir / "objects"
         assert [path.name for path in folder.rglob("*") if path.is_file()] == [DIGEST]
+
+    @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+    def test_part_that_does_not_arrive_is_given_up(
+        self,
+        live_url: str,
+        make_token: MakeToken,
+        object_store: ObjectStore,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("api.uploads.routes._MAX_PART_SECONDS", 0.1)
+        headers = {"Authorization": f"Bearer {make_token()}"}
+        address = urlsplit(live_url)
+        body = {"purpose": "dataset", "filename": "a.npz", "size_bytes": 10}
+        upload = httpx.post(f"{live_url}/v1/uploads", json=body, headers=headers).json()
+        path = urlsplit(upload["parts"][0]["url"]).path
+        with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
+            connection.sendall(
+                f"PUT {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
+                f"Authorization: {headers['Authorization']}\r\n\r\n01".encode()
+            )
+            answer = b"".join(iter(partial(connection.recv, 1000), b""))  # until it is closed
+        assert b" 408 " in answer
+        assert b"body_too_slow" in answer
+        assert _part_objects(object_store, upload) == []
 
     @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
     def test_announced_length_that_lies_is_refused(
