@@ -7,10 +7,18 @@ from pathlib import Path
 
 import pytest
 
+from kdcore.data import builtin
 from kdstore.db import SessionFactory, make_engine, make_session_factory
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
-from tests.worker.jobs_on_digits import LONG_JOB, TIMEOUT_SECONDS, JobBook, Trained, open_book
+from tests.worker.jobs_on_digits import (
+    LONG_JOB,
+    TIMEOUT_SECONDS,
+    JobBook,
+    Trained,
+    open_book,
+    put_digits,
+)
 from tests.worker.worker_in_process import Outbox, build_runtime, quick
 from worker.child import ChildSpawner
 from worker.runtime import Runtime
@@ -93,9 +101,20 @@ def runtime(make_runtime: Callable[..., Runtime]) -> Runtime:
     return make_runtime()
 
 
+@pytest.fixture(scope="session")
+def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits as a canonical folder."""
+    folder = tmp_path_factory.mktemp("digits") / "digits"
+    builtin("digits", folder)
+    return folder
+
+
 @pytest.fixture
-def book(session_factory: SessionFactory) -> JobBook:
-    """The jobs of this test."""
+def book(
+    session_factory: SessionFactory, object_store: ObjectStore, digits_folder: Path
+) -> JobBook:
+    """The jobs of this test, with the digits ready to train on."""
+    put_digits(session_factory, object_store, digits_folder)
     return open_book(session_factory)
 
 
@@ -120,6 +139,7 @@ def start_attempt() -> Iterator[Callable[[Runtime, str], threading.Thread]]:
 def undisturbed(
     migrated_sqlite: Path,
     tmp_path_factory: pytest.TempPathFactory,
+    digits_folder: Path,
     spawner: ChildSpawner,
     spare: SpareTrainer,
 ) -> Trained:
@@ -136,6 +156,7 @@ def undisturbed(
         spare=spare,
         outbox=Outbox(),
     )
+    put_digits(runtime.session_factory, runtime.objects, digits_folder)
     book = open_book(runtime.session_factory)
     job_id = book.create(LONG_JOB)
     run_attempt(runtime, job_id)

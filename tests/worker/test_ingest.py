@@ -15,7 +15,7 @@ from kdstore import datasets
 from kdstore.db import SessionFactory, transaction
 from kdstore.objects import ObjectStore
 from kdstore.queue import VALIDATE_MODEL
-from tests.worker.jobs_on_digits import JobBook, both_databases, small_job, wait_until
+from tests.worker.jobs_on_digits import JobBook, both_databases, open_book, small_job, wait_until
 from tests.worker.strangers import Strangers, two_class_npz, zip_of_text
 from tests.worker.worker_in_process import Outbox
 from worker.ingest import validate
@@ -30,10 +30,9 @@ DESCRIPTION = NetworkDescription(
 
 
 @pytest.fixture
-def strangers(
-    session_factory: SessionFactory, object_store: ObjectStore, book: JobBook
-) -> Strangers:
-    return Strangers(session_factory, object_store, book.workspace_id)
+def strangers(session_factory: SessionFactory, object_store: ObjectStore) -> Strangers:
+    workspace_id = open_book(session_factory).workspace_id
+    return Strangers(session_factory, object_store, workspace_id)
 
 
 @pytest.fixture

@@ -11,12 +11,15 @@ from worker.scratch import Scratch
 
 def test_work_folder_is_removed_whatever_happens(tmp_path: Path) -> None:
     scratch = Scratch(tmp_path, name="a")
-    work = scratch.work_folder("job_1-1")
-    folder = work.__enter__()
-    (folder / "deep").mkdir()
+
+    def work_that_fails() -> None:
+        with scratch.work_folder("job_1-1") as folder:
+            (folder / "deep").mkdir()
+            raise ZeroDivisionError
+
     with pytest.raises(ZeroDivisionError):
-        work.__exit__(ZeroDivisionError, ZeroDivisionError(), None)
-    assert not folder.exists()
+        work_that_fails()
+    assert not (scratch.folder / "job_1-1").exists()
     scratch.close()
 
 

@@ -1,0 +1,129 @@
+"""Checkpoints reach storage whole or not at all, the newest first, also through its bad hours."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kdcore.progress import CheckpointSaved
+from kdstore import jobs
+from kdstore.db import SessionFactory, transaction
+from kdstore.objects import ObjectStore
+from tests.worker.jobs_on_digits import JobBook, small_job, wait_until
+from worker.checkpoint_uploads import CheckpointUploads
+from worker.runtime import Runtime
+
+
+@pytest.fixture
+def fence(book: JobBook, session_factory: SessionFactory) -> jobs.Fence:
+    job_id = book.create(small_job())
+    with transaction(session_factory) as session:
+        claim = jobs.claim(session, job_id, worker="w", device="cpu", lease_seconds=3600.0)
+    assert claim is not None
+    return claim.fence
+
+
+@pytest.fixture
+def uploads(runtime: Runtime, fence: jobs.Fence, tmp_path: Path) -> Iterator[CheckpointUploads]:
+    uploads = CheckpointUploads(runtime, fence, tmp_path / "outbox")
+    yield uploads
+    uploads.close()
+
+
+def offer_checkpoint(uploads: CheckpointUploads, folder: Path, step: int) -> None:
+    path = folder / f"checkpoint-{step}"
+    path.write_bytes(b"state %d" % step)
+    held = uploads.hold(
+        CheckpointSaved(
+            path=str(path),
+            sha256="0" * 64,
+            size_bytes=path.stat().st_size,
+            run="network",
+            step=step,
+            total_steps=step,
+        )
+    )
+    assert held is not None
+    uploads.offer(held)
+
+
+class Outage:
+    """Storage that fails: a file lies where the folder of the jobs would be."""
+
+    def __init__(self, objects: ObjectStore) -> None:
+        path = objects.local_path("jobs")
+        assert path is not None
+        self._path = path
+
+    def begin(self) -> None:
+        self._path.write_text("in the way")
+
+    def end(self) -> None:
+        self._path.unlink()
+
+
+def test_newest_two_are_kept_and_older_objects_deleted(
+    uploads: CheckpointUploads,
+    fence: jobs.Fence,
+    book: JobBook,
+    object_store: ObjectStore,
+    tmp_path: Path,
+) -> None:
+    for step in (1, 2, 3):
+        offer_checkpoint(uploads, tmp_path, step)
+        uploads.drain(timeout_seconds=60.0)
+    stored = book.checkpoints(fence.job_id)
+    assert [checkpoint.step for checkpoint in stored] == [3, 2]
+    keys = set(object_store.list_keys(f"jobs/{fence.job_id}/checkpoints"))
+    assert keys == {checkpoint.object_key for checkpoint in stored}
+
+
+def test_storage_that_is_away_is_tried_until_it_is_back(
+    uploads: CheckpointUploads,
+    fence: jobs.Fence,
+    book: JobBook,
+    object_store: ObjectStore,
+    tmp_path: Path,
+) -> None:
+    outage = Outage(object_store)
+    outage.begin()
+    offer_checkpoint(uploads, tmp_path, 1)
+    uploads.drain(timeout_seconds=0.2)
+    assert book.checkpoints(fence.job_id) == []
+    outage.end()
+    wait_until(lambda: len(book.checkpoints(fence.job_id)) == 1)
+
+
+def test_newer_checkpoint_replaces_one_that_could_not_be_stored(
+    uploads: CheckpointUploads,
+    fence: jobs.Fence,
+    book: JobBook,
+    object_store: ObjectStore,
+    tmp_path: Path,
+) -> None:
+    outage = Outage(object_store)
+    outage.begin()
+    for step in (1, 2, 3):
+        offer_checkpoint(uploads, tmp_path, step)
+    outage.end()
+    uploads.drain(timeout_seconds=60.0)
+    wait_until(lambda: len(book.checkpoints(fence.job_id)) > 0)
+    assert book.checkpoints(fence.job_id)[0].step == 3
+    uploads.close()
+    assert list((tmp_path / "outbox").iterdir()) == []
+
+
+def test_lost_attempt_leaves_no_object(
+    uploads: CheckpointUploads,
+    fence: jobs.Fence,
+    book: JobBook,
+    object_store: ObjectStore,
+    session_factory: SessionFactory,
+    tmp_path: Path,
+) -> None:
+    with transaction(session_factory) as session:
+        jobs.release(session, fence)
+    offer_checkpoint(uploads, tmp_path, 1)
+    uploads.close()
+    assert book.checkpoints(fence.job_id) == []
+    assert list(object_store.list_keys("jobs")) == []
