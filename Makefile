@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit format benchmark clean
+.PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -32,8 +32,9 @@ types: $(STAMP) ## mypy strict, source and tests
 imports: $(STAMP) ## The arrows between packages
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
 
+# One torch thread a test process: several share each core, and waiting threads spin.
 unit: $(STAMP) ## Unit and end-to-end tests
-	$(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
 
 format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
@@ -41,3 +42,9 @@ format: $(STAMP) ## Rewrite the code in the project's format
 
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .cache build *.egg-info
+
+benchmark-mnist: $(STAMP) ## Hinton's MNIST experiment through the service: make benchmark-mnist MNIST=folder
+	$(BIN)/python benchmarks/mnist_distillation.py --mnist $(MNIST)
+
+benchmark-speed: $(STAMP) ## A KD step beside RepDistiller's: make benchmark-speed PEER=checkout
+	$(BIN)/python benchmarks/kd_step_speed.py --peer $(PEER)
