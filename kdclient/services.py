@@ -1,10 +1,12 @@
 """The whole of Potstill on this machine: migrations, first key, API and one worker."""
 
+import errno
 import fcntl
 import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +71,15 @@ class Services:
         """
         self.data_dir.mkdir(parents=True, exist_ok=True)
         self._take_lock()
-        port = _usable_port(self._host, self._port)
+        with _reserve(self._host, self._port) as reserved:
+            port = reserved.getsockname()[1]
+            if sys.platform != "linux":  # elsewhere nobody else could listen at it
+                reserved.close()
+            connection = self._start_at(port)
+        write_connection(self.data_dir, connection)
+        return connection
+
+    def _start_at(self, port: int) -> Connection:
         url = f"http://{_reachable(self._host)}:{port}"
         self._environment |= {
             "POTSTILL_DATA_DIR": str(self.data_dir),
@@ -85,9 +95,7 @@ class Services:
             self._wait_until_ready(api, http)
             if not _is_accepted(http, api_key):  # revoked, or of a database that is gone
                 api_key = self._make_key()
-        connection = Connection(url=url, api_key=api_key)
-        write_connection(self.data_dir, connection)
-        return connection
+        return Connection(url=url, api_key=api_key)
 
     def wait(self) -> None:
         """Block while all is well. Raises ServiceDied when a service ends."""
@@ -183,16 +191,28 @@ def _is_accepted(http: httpx.Client, api_key: str) -> bool:
     return response.status_code != httpx.codes.UNAUTHORIZED
 
 
-def _usable_port(host: str, port: int) -> int:
-    """Check that `port` is free, or find one that is for 0. Raises PortOccupied."""
+def _reserve(host: str, port: int) -> socket.socket:
+    """Bind a port, or a free one for 0, without listening: nobody else is given it meanwhile.
+
+    Raises:
+        PortOccupied: another program listens there.
+        ServiceFailure: the address is not of this machine, or the port is for others.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
+    reserved = socket.socket(family, socket.SOCK_STREAM)
+    # With this option on both sockets, Linux lets the API bind and listen all the same.
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((host, port))
+    except OSError as error:
+        reserved.close()
+        if error.errno == errno.EADDRINUSE:
             raise PortOccupied(host, port) from error
-        return int(probe.getsockname()[1])
+        raise ServiceFailure(
+            f"Cannot listen at {host} port {port}: {error.strerror}. "
+            "Choose another --host or --port."
+        ) from error
+    return reserved
 
 
 def _reachable(host: str) -> str:

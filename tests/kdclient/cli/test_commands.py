@@ -15,7 +15,7 @@ from tests.kdclient.processes import wait_until
 from tests.kdclient.reports import distill_report
 from tests.kdclient.scripted_server import Reply, ScriptedServer, json_reply, problem_reply
 
-COMMANDS = [
+COMMANDS = (
     "up",
     "upload",
     "train",
@@ -28,7 +28,7 @@ COMMANDS = [
     "retry",
     "models",
     "datasets",
-]
+)
 
 
 def page(*items: object) -> Reply:

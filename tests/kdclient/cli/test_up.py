@@ -184,6 +184,12 @@ def test_port_in_use_is_said_plainly(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
+def test_address_of_another_machine_is_said_plainly(tmp_path: Path) -> None:
+    result = potstill(tmp_path, "up", "--host", "192.0.2.1", "--port", "0")
+    assert result.returncode == 1
+    assert "Cannot listen at 192.0.2.1" in result.stderr
+
+
 def _command(process: Process) -> str:
     text = Path(f"/proc/{process.pid}/cmdline").read_bytes()
     return text.replace(b"\0", b" ").decode().strip()
