@@ -34,7 +34,7 @@ imports: $(STAMP) ## The arrows between packages
 
 # One torch thread a test process: several share each core, and waiting threads spin.
 unit: $(STAMP) ## Unit and end-to-end tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
 format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
