@@ -8,7 +8,8 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s
+", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install everything, pinned
 

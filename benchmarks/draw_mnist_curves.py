@@ -20,7 +20,7 @@ STYLES = {
 
 def main() -> None:
     """Write `docs/images/mnist_curves.svg`."""
-    newest = sorted((ROOT / "benchmarks" / "results").glob("mnist_distillation_*.json"))[-1]
+    newest = max((ROOT / "benchmarks" / "results").glob("mnist_distillation_*.json"))
     result = json.loads(newest.read_text())
     teacher = result["runs"][-1]["teacher"]["num_errors"]
     figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")

@@ -73,6 +73,9 @@ def child_environment(
         "OMP_NUM_THREADS": str(num_threads),
         "PYTHONUNBUFFERED": "1",
         "TMPDIR": str(temporary_folder),
+        # torch would put it below the temporary folder under the user's name, which a container
+        # may not have.
+        "TORCHINDUCTOR_CACHE_DIR": str(temporary_folder / "inductor"),
     }
 
 

@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
     link = ParentLink(arguments.events_fd)
-    device = choose_compute(device=arguments.device).device
+    # With its precision left open, choosing would open the GPU and hold its memory while idle.
+    device = choose_compute(device=arguments.device, precision="float32").device
     _warm_up()
     link.send(Ready(device=str(device)))
     line = link.receive_order()
