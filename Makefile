@@ -8,8 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s
-", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Make .venv and install everything, pinned
 
