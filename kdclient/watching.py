@@ -25,18 +25,29 @@ def watch_job(transport: Transport, job_id: str) -> Iterator[Job]:
     after = _newest_event(transport, job_id)
     job = _read_job(transport, job_id)
     yield job
+    has_just_been_read = True
     while not job.has_ended:
         for told in follow(transport, job_id, after=after):
             if isinstance(told, JobProgress):
+                # Sent together with the event that made us read the job, it is the older one.
+                is_old = has_just_been_read and _is_behind(told, job.progress)
+                has_just_been_read = False
+                if is_old:
+                    continue
                 job = job.model_copy(update={"progress": told})
             else:
                 after = told.number
                 job = _read_job(transport, job_id)
+                has_just_been_read = True
             yield job
             if job.has_ended:
                 return
         job = _read_job(transport, job_id)  # it had ended, and was asked to go on since
         yield job
+
+
+def _is_behind(progress: JobProgress, other: JobProgress | None) -> bool:
+    return other is not None and progress.fraction < other.fraction
 
 
 def follow_events(transport: Transport, job_id: str, *, after: int) -> Iterator[JobEvent]:

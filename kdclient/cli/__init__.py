@@ -17,7 +17,7 @@ from kdclient.cli.train import train
 from kdclient.cli.up import up
 from kdclient.cli.upload import upload
 from kdclient.cli.watch import watch
-from kdclient.errors import PotstillError
+from kdclient.errors import ApiProblem, PotstillError
 
 _COMMANDS = (
     up,
@@ -54,9 +54,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         build_app()(args=arguments)
     except PotstillError as error:
-        print(f"potstill: {error.message}", file=sys.stderr)
+        print(f"potstill: {_told(error)}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
         # Of files that a person named; everything about the network is a PotstillError.
         print(f"potstill: {error.strerror}: {error.filename}", file=sys.stderr)
         sys.exit(1)
+
+
+def _told(error: PotstillError) -> str:
+    """The message; of wrong fields, the fields alone, which say everything."""
+    if isinstance(error, ApiProblem) and error.code == "validation_failed" and error.errors:
+        return "\n".join(str(problem) for problem in error.errors)
+    return error.message

@@ -20,6 +20,9 @@ def teacher_id(client: Potstill, given: str) -> str:
     """The id of the model to learn from; what a job trained becomes a model first."""
     if not given.startswith("job_"):
         return given
+    for model in client.models():
+        if model.job_id == given and model.status != "rejected":
+            return client.wait_until_ready(model).id
     job = client.job(given)
     model = client.create_model_from_job(job.name or job.id, job_id=job.id)
     return client.wait_until_ready(model).id

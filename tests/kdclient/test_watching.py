@@ -102,6 +102,30 @@ class TestWatch:
         assert fractions == [None, 0.25, 0.5, None]
         assert [job.status for job in seen] == ["running", "running", "running", "succeeded"]
 
+    def test_progress_sent_with_an_event_does_not_undo_what_was_read_because_of_it(
+        self, scripted: ScriptedServer, client: Potstill
+    ) -> None:
+        scripted.on(
+            "GET",
+            EVENTS_URL,
+            json_reply({"items": [], "next_cursor": None}),
+            stream_reply(
+                stage_event(1, "control"),
+                progress_document(0.3),
+                progress_document(0.2),  # a new attempt, from an older checkpoint
+                status_event(2, "succeeded"),
+            ),
+        )
+        scripted.on(
+            "GET",
+            JOB_URL,
+            json_reply(job_document()),
+            json_reply(job_document(progress=progress_document(0.5))),
+            json_reply(job_document("succeeded")),
+        )
+        seen = [job.progress.fraction for job in client.watch("job_1") if job.progress]
+        assert seen == [0.5, 0.2]
+
     def test_what_the_job_shows_already_is_not_told_again(
         self, scripted: ScriptedServer, client: Potstill
     ) -> None:

@@ -241,8 +241,7 @@ class TestErrors:
         ended = run("distill", "--dataset", "digits")
         assert ended.status == 1
         assert ended.err.splitlines() == [
-            "potstill: One field is wrong. (validation_failed)",
-            "  /method/temperature: Give a number above 0.",
+            "potstill: /method/temperature: Give a number above 0.",
         ]
 
     def test_refused_key(self, scripted: ScriptedServer, run: Run) -> None:

@@ -18,6 +18,13 @@ from tests.kdclient.job_documents import (
 from tests.kdclient.reports import distill_report
 from tests.kdclient.scripted_server import ScriptedServer, json_reply, problem_reply
 
+MODEL = {
+    "id": "mdl_9",
+    "name": "a job",
+    "status": "ready",
+    "job_id": "job_1",
+    "created_at": "2026-07-01T12:00:00Z",
+}
 MLP = '{"architecture": "mlp", "hidden": [32]}'
 
 
@@ -136,20 +143,21 @@ class TestWhatIsPosted:
     def test_finished_job_as_a_teacher_becomes_a_model_first(
         self, scripted: ScriptedServer, run: Run
     ) -> None:
-        model = {
-            "id": "mdl_9",
-            "name": "a job",
-            "status": "ready",
-            "created_at": "2026-07-01T12:00:00Z",
-        }
+        scripted.on("GET", "/v1/models", json_reply({"items": [], "next_cursor": None}))
         scripted.on("GET", JOB_URL, json_reply(job_document("succeeded")))
-        scripted.on("POST", "/v1/models", json_reply(model, 202))
-        run(
-            *("distill", "--dataset", "digits", "--teacher", "job_1", "--student", MLP, "--detach"),
-        )
+        scripted.on("POST", "/v1/models", json_reply(MODEL, 202))
+        run("distill", "--dataset", "digits", "--teacher", "job_1", "--student", MLP, "--detach")
         assert posted(scripted)["teachers"] == [{"model": "mdl_9"}]
         [asked] = scripted.asked_for("POST", "/v1/models")
         assert json.loads(asked.body)["job_id"] == "job_1"
+
+    def test_job_that_is_a_model_already_is_not_made_one_again(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        scripted.on("GET", "/v1/models", json_reply({"items": [MODEL], "next_cursor": None}))
+        run("distill", "--dataset", "digits", "--teacher", "job_1", "--student", MLP, "--detach")
+        assert posted(scripted)["teachers"] == [{"model": "mdl_9"}]
+        assert not scripted.asked_for("POST", "/v1/models")
 
 
 class TestWrongUsage:
