@@ -1,6 +1,7 @@
 """From a claimed job to the order for its child: inputs on disk, newest checkpoints beside them."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from kdstore.tables import Checkpoint, Dataset, Model
 from worker.inputs import StoredFile
 from worker.messages import TeacherFiles, TrainOrder
 from worker.runtime import Runtime
+from worker.threads import choose_threads
 
 _log = logging.getLogger(__name__)
 
@@ -47,22 +49,40 @@ def make_order(
         dataset = datasets.get(session, workspace_id=claim.workspace_id, dataset_id=spec.dataset)
         teachers = _teachers(session, claim, spec)
         attempts = _attempts(session, claim)
+    dataset_folder = _place_dataset(runtime, dataset, folder / "dataset")
+    teacher_files = tuple(
+        _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors")
+        for index, teacher in enumerate(teachers)
+    )
     order = TrainOrder(
         spec=spec,
-        dataset=_place_dataset(runtime, dataset, folder / "dataset"),
-        teachers=tuple(
-            _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors")
-            for index, teacher in enumerate(teachers)
-        ),
+        dataset=dataset_folder,
+        teachers=teacher_files,
         folder=folder / "run",
         device=runtime.settings.device,
-        num_threads=runtime.num_threads,
+        num_threads=_num_threads(runtime, spec, dataset, teacher_files),
         checkpoint_seconds=runtime.settings.checkpoint_every_seconds,
         job_id=claim.fence.job_id,
         attempts=attempts,
     )
     _place_checkpoints(runtime, claim, order.folder / "checkpoints")
     return order
+
+
+def _num_threads(
+    runtime: Runtime,
+    spec: TrainJob | DistillJob,
+    dataset: Dataset,
+    teachers: Sequence[TeacherFiles],
+) -> int:
+    if runtime.settings.training_threads or dataset.description is None:
+        return runtime.num_threads
+    return choose_threads(
+        spec,
+        dataset=dataset.description,
+        teachers=[teacher.description for teacher in teachers],
+        available=runtime.num_threads,
+    )
 
 
 def _teachers(session: Session, claim: jobs.Claim, spec: TrainJob | DistillJob) -> list[Model]:
