@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import resource
 import signal
 import threading
 from queue import SimpleQueue
@@ -26,6 +27,9 @@ class ParentLink:
         self._fd = events_fd
         self._lock = threading.Lock()
         self._orders: SimpleQueue[bytes] = SimpleQueue()
+        # What this process starts must not keep the worker waiting for its last word.
+        os.set_inheritable(events_fd, False)  # so named by os
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         threading.Thread(target=self._watch_stdin, name="parent-watch", daemon=True).start()
 

@@ -24,7 +24,7 @@ from worker.messages import (
     ModelAccepted,
     ModelOrder,
 )
-from worker.reader import MAX_SECONDS, Undecided, limits_for, read_in_child
+from worker.reader import Undecided, limits_for, read_in_child
 from worker.reader_watch import ReaderWatch
 from worker.retries import write
 from worker.runtime import Runtime
@@ -72,7 +72,7 @@ class Validation:
         name = f"{self._fence.id}-{self._fence.number}"
         with (
             self._runtime.scratch.work_folder(name) as folder,
-            ReaderWatch(self._runtime, self._fence, max_seconds=MAX_SECONDS) as watch,
+            ReaderWatch(self._runtime, self._fence) as watch,
         ):
             decision = self._work(folder, watch)
             if isinstance(decision, Undecided):

@@ -50,7 +50,8 @@ class IngestLimits(_Message):
 
     memory_bytes: int = Field(description="Data beyond what the process has when it starts.")
     file_bytes: int = Field(description="Of any one file that it writes.")
-    cpu_seconds: int
+    cpu_seconds: int = Field(description="Of all its threads; the process ends itself.")
+    wall_seconds: float = Field(description="The worker ends it.")
 
 
 class DeclaredNetwork(_Message):

@@ -16,7 +16,9 @@ from worker.messages import (
 from worker.reader_watch import ReaderWatch
 from worker.runtime import Runtime
 
-MAX_SECONDS = 600.0
+_BASE_SECONDS = 600.0
+_BYTES_PER_SECOND = 5_000_000  # decoding many small images, slowly
+_CPU_FACTOR = 4
 _GIBIBYTE = 2**30
 _MEMORY_PER_BYTE = 5  # weights are read, copied into the network, and written again
 _MAX_FILE_BYTES = 32 * _GIBIBYTE
@@ -35,17 +37,19 @@ Answer = ModelAccepted | DatasetAccepted | Rejection | Undecided
 
 def limits_for(size_bytes: int) -> IngestLimits:
     """Bound what reading a file of this size may take."""
+    wall_seconds = _BASE_SECONDS + size_bytes / _BYTES_PER_SECOND
     return IngestLimits(
         memory_bytes=2 * _GIBIBYTE + _MEMORY_PER_BYTE * size_bytes,
         file_bytes=_MAX_FILE_BYTES,
-        cpu_seconds=int(MAX_SECONDS),
+        cpu_seconds=int(_CPU_FACTOR * wall_seconds),
+        wall_seconds=wall_seconds,
     )
 
 
 def read_in_child(runtime: Runtime, order: IngestOrder, watch: ReaderWatch) -> Answer:
     """Have a fresh child read the file. When this returns or raises, the child is gone."""
     child = runtime.spawner.spawn("worker.ingest_process")
-    watch.attach(child)
+    watch.attach(child, max_seconds=order.limits.wall_seconds)
     try:
         child.order(order)
         answer = _listen(child)
@@ -87,7 +91,8 @@ def _listen(child: Child) -> Answer | None:
 
 _TIMED_OUT = Rejection(
     code="validation_timed_out",
-    message=f"Reading this file took more than {MAX_SECONDS:.0f} seconds. Make it smaller.",
+    message="Reading this file took far longer than a file of its size may take. Save it anew, "
+    "with fewer or smaller images, or without anything but the weights.",
 )
 _CRASHED = Rejection(
     code="validation_failed",

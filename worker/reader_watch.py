@@ -23,12 +23,9 @@ _TICK_SECONDS = 0.1
 class ReaderWatch:
     """A thread beside a validation; use it in `with`. A reader keeps nothing: it is killed."""
 
-    def __init__(
-        self, runtime: Runtime, fence: validation.ValidationFence, *, max_seconds: float
-    ) -> None:
+    def __init__(self, runtime: Runtime, fence: validation.ValidationFence) -> None:
         self._runtime = runtime
         self._fence = fence
-        self._max_seconds = max_seconds
         self._deadline: float | None = None
         self._next_heartbeat = time.monotonic() + runtime.settings.heartbeat_seconds
         self._is_lost = False
@@ -49,9 +46,9 @@ class ReaderWatch:
         self._closed.set()
         self._thread.join()
 
-    def attach(self, child: Child) -> None:
+    def attach(self, child: Child, *, max_seconds: float) -> None:
         """Watch over this reader; its time runs from now on."""
-        self._deadline = time.monotonic() + self._max_seconds
+        self._deadline = time.monotonic() + max_seconds
         self._child = child
 
     def detach(self) -> None:

@@ -19,7 +19,7 @@ from worker.messages import (
 )
 
 IMAGE = ImageInput(channels=1, height=8, width=8, mean=(0.3,), std=(0.4,))
-LIMITS = IngestLimits(memory_bytes=1, file_bytes=2, cpu_seconds=3)
+LIMITS = IngestLimits(memory_bytes=1, file_bytes=2, cpu_seconds=3, wall_seconds=4.0)
 
 
 def test_training_order_keeps_spec_and_teachers() -> None:

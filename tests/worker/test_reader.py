@@ -28,8 +28,8 @@ class KillingWatch(ReaderWatch):
 
     number = signal.SIGKILL
 
-    def attach(self, child: Child) -> None:
-        super().attach(child)
+    def attach(self, child: Child, *, max_seconds: float) -> None:
+        super().attach(child, max_seconds=max_seconds)
         os.kill(child.pid, self.number)
 
 
@@ -42,12 +42,12 @@ def digits(folder: Path, *, limits: IngestLimits | None = None) -> BuiltinOrder:
     )
 
 
-def limits_with(**changes: int) -> IngestLimits:
+def limits_with(**changes: float) -> IngestLimits:
     return limits_for(0).model_copy(update=changes)
 
 
 def test_reader_within_its_limits_answers(runtime: Runtime, tmp_path: Path) -> None:
-    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with ReaderWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
     assert isinstance(answer, DatasetAccepted)
     assert (tmp_path / "dataset" / "dataset.json").is_file()
@@ -56,8 +56,9 @@ def test_reader_within_its_limits_answers(runtime: Runtime, tmp_path: Path) -> N
 def test_reader_that_takes_too_long_is_killed_and_its_file_rejected(
     runtime: Runtime, tmp_path: Path
 ) -> None:
-    with ReaderWatch(runtime, FENCE, max_seconds=0.05) as watch:
-        answer = read_in_child(runtime, digits(tmp_path), watch)
+    order = digits(tmp_path, limits=limits_with(wall_seconds=0.05))
+    with ReaderWatch(runtime, FENCE) as watch:
+        answer = read_in_child(runtime, order, watch)
     assert isinstance(answer, Rejection)
     assert answer.code == "validation_timed_out"
 
@@ -66,7 +67,7 @@ def test_reader_that_swallows_memory_has_its_file_rejected(
     runtime: Runtime, tmp_path: Path
 ) -> None:
     order = digits(tmp_path, limits=limits_with(memory_bytes=2**20))
-    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with ReaderWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, order, watch)
     assert isinstance(answer, Rejection)
     assert answer.code in {"validation_out_of_memory", "validation_failed"}
@@ -76,7 +77,7 @@ def test_reader_that_writes_too_much_has_its_file_rejected(
     runtime: Runtime, tmp_path: Path
 ) -> None:
     order = digits(tmp_path, limits=limits_with(file_bytes=1024))
-    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with ReaderWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, order, watch)
     assert isinstance(answer, Rejection)
     assert answer.code == "validation_too_large"
@@ -86,21 +87,21 @@ def test_reader_that_crashes_has_its_file_rejected(runtime: Runtime, tmp_path: P
     class CrashingWatch(KillingWatch):
         number = signal.SIGSEGV
 
-    with CrashingWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with CrashingWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
     assert isinstance(answer, Rejection)
     assert answer.code == "validation_failed"
 
 
 def test_reader_killed_from_outside_decides_nothing(runtime: Runtime, tmp_path: Path) -> None:
-    with KillingWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with KillingWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
     assert answer == Undecided("reader_killed")
 
 
 def test_reader_is_killed_when_the_worker_stops(runtime: Runtime, tmp_path: Path) -> None:
     runtime.stopping.set()
-    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with ReaderWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
     assert answer == Undecided("shutdown")
 
@@ -109,10 +110,12 @@ def test_reader_is_killed_when_its_validation_is_lost(
     make_runtime: Callable[..., Runtime], tmp_path: Path
 ) -> None:
     runtime = make_runtime(heartbeat_seconds=0.05)
-    with ReaderWatch(runtime, FENCE, max_seconds=60.0) as watch:
+    with ReaderWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
     assert answer == Undecided("lost")
 
 
 def test_limits_grow_with_the_file() -> None:
-    assert limits_for(10**9).memory_bytes > limits_for(10**6).memory_bytes
+    small, large = limits_for(10**6), limits_for(10**9)
+    assert small.memory_bytes < large.memory_bytes
+    assert 600 < small.wall_seconds < large.wall_seconds < small.cpu_seconds
