@@ -7,9 +7,10 @@ from types import FrameType
 import uvicorn
 from fastapi import FastAPI
 
-from api import log
+from api.log import FIELDS
 from api.main import create_app
 from api.state import AppState
+from kdstore import log
 from kdstore.settings import Settings
 
 _LOG = logging.getLogger("potstill.api")
@@ -34,7 +35,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Bind, say where, and serve until a signal comes."""
     settings = Settings()
-    log.configure(settings.log_level)
+    log.configure(settings.log_level, FIELDS)
     listener = bind(settings.host, settings.port)
     # Port 0 took a free one; URLs in answers need the real one.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})

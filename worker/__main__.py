@@ -7,8 +7,9 @@ import sys
 import threading
 from types import FrameType
 
+from kdstore.log import configure
 from kdstore.settings import Settings
-from worker.log import configure
+from worker.log import FIELDS
 from worker.service import run_worker
 from worker.spare import SpareFailed
 
@@ -18,7 +19,7 @@ _log = logging.getLogger(__name__)
 def main() -> int:
     """Run the worker of this installation; 0 if everything ended in order."""
     settings = Settings()
-    configure(settings.log_level)
+    configure(settings.log_level, FIELDS)
     stop = threading.Event()
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:

@@ -1,11 +1,5 @@
-"""Structured logs: one JSON object a line, holding only fields from an allow-list."""
+"""The fields that the worker's log lines may hold; nothing else gets out."""
 
-import json
-import logging
-import sys
-from datetime import UTC, datetime
-
-# Nothing else that is handed to a logger gets out: no key, no URL, no spec.
 FIELDS = (
     "worker",
     "device",
@@ -18,34 +12,3 @@ FIELDS = (
     "pid",
     "detail",
 )
-
-# Of these only what an operator can act on: kombu warns of every broker without a host name.
-_LEVELS = {"celery": logging.WARNING, "kombu": logging.ERROR, "amqp": logging.WARNING}
-
-
-class JsonFormatter(logging.Formatter):
-    """Writes a record as one line of JSON."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Write the time, level, logger, message, allowed fields, and the trace if there is one."""
-        line: dict[str, object] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        line |= {name: vars(record)[name] for name in FIELDS if name in vars(record)}
-        if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def configure(level: str) -> None:
-    """Send this process's logs to standard error as JSON lines; less of Celery's."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter())
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    for name, quiet_level in _LEVELS.items():
-        logging.getLogger(name).setLevel(quiet_level)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
-from api.log import JsonFormatter
+from api.log import FIELDS
+from kdstore.log import JsonFormatter
 
 Client = Any  # these are classes of conftest.py, which tests cannot import
 Rows = Any
@@ -67,7 +68,7 @@ class TestUnexpectedErrors:
     ) -> None:
         answer = anonymous.get("/broken")
         errors = [record for record in caplog.records if record.levelno == logging.ERROR]
-        [line] = [json.loads(JsonFormatter().format(record)) for record in errors]
+        [line] = [json.loads(JsonFormatter(FIELDS).format(record)) for record in errors]
         assert line["request_id"] == answer.headers["X-Request-Id"]
         assert _SECRET in line["trace"]
 
@@ -103,11 +104,11 @@ class TestRequestLog:
 def _lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What the API logs; the test's own client logs its requests too."""
     ours = [record for record in caplog.records if record.name.startswith("potstill")]
-    return [JsonFormatter().format(record) for record in ours]
+    return [JsonFormatter(FIELDS).format(record) for record in ours]
 
 
 def test_fields_outside_the_allow_list_are_not_written() -> None:
     record = logging.makeLogRecord({"msg": "x", "authorization": "Bearer k", "status": 200})
-    line = json.loads(JsonFormatter().format(record))
+    line = json.loads(JsonFormatter(FIELDS).format(record))
     assert line["status"] == 200
     assert "authorization" not in line
