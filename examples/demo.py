@@ -40,6 +40,8 @@ from kdcore.spec import NetworkDescription, parse_network
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+FOLDERS = ("service", "teacher", "digits", "student")
+
 TEACHER_JOB: dict[str, Any] = {
     "kind": "train",
     "name": "digits teacher",
@@ -131,11 +133,12 @@ def main() -> int:
 
 
 def run(data_dir: Path, *, summary: Path | None) -> None:
-    """Do everything in `data_dir`, which is emptied first."""
+    """Do everything in `data_dir`; what an earlier demo left there is deleted first."""
     started = time.monotonic()
     if is_in_use(data_dir / "service"):
         raise DemoFailed(f"A demo runs in {data_dir}; wait for it, or choose another --data-dir.")
-    shutil.rmtree(data_dir, ignore_errors=True)
+    for name in FOLDERS:
+        shutil.rmtree(data_dir / name, ignore_errors=True)
     say("Starting API and worker: SQLite, a broker without a server, a local folder")
     with Services(data_dir / "service", environment=os.environ) as services:
         connection = services.start()

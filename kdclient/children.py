@@ -13,6 +13,7 @@ from pathlib import Path
 from kdclient import tether
 from kdclient.errors import ServiceDied
 
+_LONG_LOG_BYTES = 10 * 1024 * 1024
 _TAIL_BYTES = 8192
 _TAIL_LINES = 15
 _POLL_SECONDS = 0.05
@@ -62,11 +63,16 @@ def start(
 ) -> Child:
     """Start `python -m module`, tied to the calling thread's life (Linux). Logs go to a file.
 
+    A log that has grown long is put aside first, over the one put aside before.
+
     `module`: its name and arguments. `stdout`: as subprocess takes it; None: into the log, too.
     """
     log_folder.mkdir(parents=True, exist_ok=True)
     log_path = log_folder / f"{name}.log"
+    if log_path.exists() and log_path.stat().st_size > _LONG_LOG_BYTES:
+        log_path.replace(log_path.with_suffix(".log.1"))
     with log_path.open("ab") as log:
+        log_start = log.tell()
         process = subprocess.Popen(
             tethered_command(module),
             stdin=subprocess.DEVNULL,
@@ -76,7 +82,7 @@ def start(
             # Ctrl-C in the terminal must reach only us: we stop the children in order.
             process_group=0,
         )
-        return Child(name=name, process=process, log_path=log_path, log_start=log.tell())
+        return Child(name=name, process=process, log_path=log_path, log_start=log_start)
 
 
 def tethered_command(module: Sequence[str]) -> list[str]:

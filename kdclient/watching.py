@@ -13,7 +13,7 @@ from kdclient.transport import Call, Transport
 
 _EVENT_STREAM = "text/event-stream"
 # The service sends something at least every quarter of this.
-_SILENCE = httpx.Timeout(10.0, read=60.0)
+_SILENCE_SECONDS = 60.0
 _POLL_SECONDS = 1.0
 
 Told = JobEvent | JobProgress
@@ -57,17 +57,20 @@ def follow_events(transport: Transport, job_id: str, *, after: int) -> Iterator[
             yield told
 
 
-def follow(transport: Transport, job_id: str, *, after: int) -> Iterator[Told]:
+def follow(
+    transport: Transport, job_id: str, *, after: int, silence_seconds: float = _SILENCE_SECONDS
+) -> Iterator[Told]:
     """Give events numbered above `after`, each once and in order, and progress between them.
 
     A stream that breaks is opened again with Last-Event-ID. Where something in between does not
-    let streams through, the service is asked every second instead.
+    let streams through (nothing at all comes for `silence_seconds`, twice), the service is asked
+    every second instead.
 
     Raises:
         ConnectionFailed: the service stays away.
         ApiProblem, UnexpectedAnswer: as `Transport.send`.
     """
-    stream = _Stream(transport, job_id, after=after)
+    stream = _Stream(transport, job_id, after=after, silence_seconds=silence_seconds)
     while not stream.is_over and stream.is_let_through:
         yield from stream.listen()
     if not stream.is_over:
@@ -77,12 +80,15 @@ def follow(transport: Transport, job_id: str, *, after: int) -> Iterator[Told]:
 class _Stream:
     """The live stream of one job, over any number of connections."""
 
-    def __init__(self, transport: Transport, job_id: str, *, after: int) -> None:
+    def __init__(
+        self, transport: Transport, job_id: str, *, after: int, silence_seconds: float
+    ) -> None:
         self.after = after
         self.is_over = False
         self.is_let_through = True
         self._transport = transport
         self._job_id = job_id
+        self._timeout = httpx.Timeout(10.0, read=silence_seconds)
         self._failures = 0
         self._silences = 0
 
@@ -93,7 +99,7 @@ class _Stream:
         except httpx.ReadTimeout:
             self._silences += 1
             self.is_let_through = self._silences < 2
-            self._failed("nothing came for a minute")
+            self._failed("the stream was silent")
         except httpx.TransportError as error:
             self._failed(str(error) or type(error).__name__)
         except ApiProblem as problem:
@@ -107,7 +113,7 @@ class _Stream:
     def _connect(self) -> Iterator[Told]:
         headers = {"Accept": _EVENT_STREAM, "Last-Event-ID": str(self.after)}
         url = f"v1/jobs/{self._job_id}/events"
-        call = Call("GET", url, headers=headers, timeout=_SILENCE)
+        call = Call("GET", url, headers=headers, timeout=self._timeout)
         with self._transport.open(call) as response:
             if response.status_code == httpx.codes.NO_CONTENT:
                 self.is_over = True

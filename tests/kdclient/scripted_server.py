@@ -21,12 +21,13 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """One answer. `cut_after` bytes of the body, the connection breaks."""
+    """One answer. `cut_after` bytes of the body, the connection breaks, or `holds` for ever."""
 
     status: int = 200
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     cut_after: int | None = None
+    holds: bool = False
 
 
 def json_reply(value: Any, status: int = 200, **headers: str) -> Reply:
@@ -53,6 +54,7 @@ class ScriptedServer:
         self.asked: list[Asked] = []
         self._replies: defaultdict[tuple[str, str], list[Reply]] = defaultdict(list)
         self._lock = threading.Lock()
+        self._is_stopping = threading.Event()
         server = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -75,6 +77,7 @@ class ScriptedServer:
         self._thread.start()
 
     def stop(self) -> None:
+        self._is_stopping.set()
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -99,6 +102,8 @@ class ScriptedServer:
             else:
                 reply = replies.pop(0) if len(replies) > 1 else replies[0]
         _send(handler, reply)
+        if reply.holds:
+            self._is_stopping.wait()
 
 
 def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
@@ -115,4 +120,5 @@ def _send(handler: BaseHTTPRequestHandler, reply: Reply) -> None:
         handler.wfile.write(reply.body)
     else:
         handler.wfile.write(reply.body[: reply.cut_after])
+        handler.wfile.flush()
         handler.close_connection = True

@@ -110,6 +110,16 @@ def test_log_of_an_earlier_run_is_not_shown(
     assert child.log_tail() == "ready"
 
 
+def test_log_that_has_grown_long_is_put_aside(
+    environment: dict[str, str], tmp_path: Path, started: list[Child]
+) -> None:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "sleeper.log").write_bytes(b"x" * (10 * 1024 * 1024 + 1))
+    start("sleeper", environment, tmp_path, started)
+    assert (tmp_path / "logs" / "sleeper.log").read_text() == "ready\n"
+    assert (tmp_path / "logs" / "sleeper.log.1").exists()
+
+
 def test_module_in_the_working_directory_is_not_run_instead(
     environment: dict[str, str],
     tmp_path: Path,

@@ -181,6 +181,22 @@ class TestOverABadLine:
             uploads.upload_file(transport, path, purpose="dataset", on_bytes=lambda _: None)
         assert not scripted.asked_for("POST", "/v1/uploads/upl_1/complete")
 
+    def test_upload_that_was_swept_is_begun_anew(
+        self, scripted: ScriptedServer, transport: Transport, path: Path
+    ) -> None:
+        scripted.on("POST", "/v1/uploads", json_reply(upload_document(), 201))
+        scripted.on(
+            "GET",
+            "/v1/uploads/upl_1",
+            problem_reply(404, "upload_not_found"),
+            json_reply(upload_document(status="stored")),
+        )
+        uploads.upload_file(transport, path, purpose="dataset", on_bytes=lambda _: None)
+        keys = [
+            each.headers["idempotency-key"] for each in scripted.asked_for("POST", "/v1/uploads")
+        ]
+        assert len(set(keys)) == 2
+
     def test_creation_says_what_is_coming(
         self, scripted: ScriptedServer, transport: Transport, path: Path
     ) -> None:

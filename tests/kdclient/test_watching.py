@@ -3,7 +3,17 @@
 import pytest
 
 from kdclient import Potstill
-from kdclient.errors import ApiProblem, ConnectionFailed, JobCancelled, JobFailed, WaitTimedOut
+from kdclient.errors import (
+    ApiProblem,
+    ConnectionFailed,
+    JobCancelled,
+    JobFailed,
+    UnexpectedAnswer,
+    WaitTimedOut,
+)
+from kdclient.resources import JobEvent
+from kdclient.transport import Transport
+from kdclient.watching import follow
 from tests.kdclient.job_documents import (
     EVENTS_URL,
     JOB_URL,
@@ -64,6 +74,29 @@ class TestEvents:
         )
         assert [event.number for event in client.events("job_1")] == [1, 2]
         assert naps == [1.0]
+
+    def test_stream_that_stays_silent_twice_is_given_up_for_polling(
+        self, scripted: ScriptedServer, transport: Transport
+    ) -> None:
+        silent = Reply(
+            body=b"never sent",
+            headers={"Content-Type": "text/event-stream"},
+            cut_after=0,
+            holds=True,
+        )
+        page = {"items": [status_event(1, "succeeded")], "next_cursor": None}
+        scripted.on("GET", EVENTS_URL, silent, silent, json_reply(page))
+        scripted.on("GET", JOB_URL, json_reply(job_document("succeeded")))
+        told = list(follow(transport, "job_1", after=0, silence_seconds=0.05))
+        assert [event.number for event in told if isinstance(event, JobEvent)] == [1]
+
+    def test_stream_of_something_else_is_not_taken_for_ours(
+        self, scripted: ScriptedServer, client: Potstill
+    ) -> None:
+        other = Reply(body=b"data: hello\n\n", headers={"Content-Type": "text/event-stream"})
+        scripted.on("GET", EVENTS_URL, other)
+        with pytest.raises(UnexpectedAnswer):
+            list(client.events("job_1"))
 
     def test_service_that_stays_away_is_given_up(
         self, scripted: ScriptedServer, client: Potstill
