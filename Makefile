@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed
+.PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,3 +48,6 @@ benchmark-mnist: $(STAMP) ## Hinton's MNIST experiment through the service: make
 
 benchmark-speed: $(STAMP) ## A KD step beside RepDistiller's: make benchmark-speed PEER=checkout
 	$(BIN)/python benchmarks/kd_step_speed.py --peer $(PEER)
+
+benchmark-latency: $(STAMP) ## Submit to first step, a status read, importing the API
+	$(BIN)/python benchmarks/service_latency.py
