@@ -100,6 +100,11 @@ class JobBook:
     def has(self, job_id: str, event_type: str) -> bool:
         return any(event.type == event_type for event in self.events(job_id))
 
+    def has_stored(self, job_id: str, num_checkpoints: int) -> bool:
+        """Tell whether so many were stored so far, those that are gone again included."""
+        stored = [event for event in self.events(job_id) if event.type == "checkpoint_stored"]
+        return len(stored) >= num_checkpoints
+
     def exit_causes(self, job_id: str) -> list[str | None]:
         with reading(self.session_factory) as session:
             found = jobs.attempts_of(session, workspace_id=self.workspace_id, job_ids=[job_id])

@@ -5,7 +5,9 @@ import signal
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
+import pytest
 from sqlalchemy import update
 
 from kdstore import jobs
@@ -111,6 +113,23 @@ class TestKilledTrainer:
         assert resumed.run == "network"
         assert resumed.step > 0
         assert book.trained(job_id) == undisturbed
+
+    @pytest.mark.slow
+    def test_job_killed_again_and_again_ends_bit_for_bit_the_same(
+        self, runtime: Runtime, book: JobBook, start_attempt: StartAttempt
+    ) -> None:
+        spec = small_job(num_epochs=500, max_attempts=100)
+        calm_id, job_id = book.create(spec), book.create(spec)
+        run_attempt(runtime, calm_id)
+        for num_stored in (1, 2, 3, 4):
+            trainer = next_trainer_pid(runtime.spare)
+            attempt = start_attempt(runtime, job_id)
+            wait_until(partial(book.has_stored, job_id, num_stored))
+            os.kill(trainer, signal.SIGKILL)
+            attempt.join()
+        run_attempt(runtime, job_id)
+        assert book.exit_causes(job_id) == [*["killed"] * 4, "finished"]
+        assert book.trained(job_id) == book.trained(calm_id)
 
     def test_job_killed_before_its_first_checkpoint_starts_anew(
         self,
