@@ -118,7 +118,7 @@ class TestKilledTrainer:
     def test_job_killed_again_and_again_ends_bit_for_bit_the_same(
         self, runtime: Runtime, book: JobBook, start_attempt: StartAttempt
     ) -> None:
-        spec = small_job(num_epochs=500, max_attempts=100)
+        spec = small_job(num_epochs=300, max_attempts=100)
         calm_id, job_id = book.create(spec), book.create(spec)
         run_attempt(runtime, calm_id)
         for num_stored in (1, 2, 3, 4):
