@@ -22,6 +22,7 @@ from kdclient.settings import Connection, read_connection, write_connection
 
 _LOCK_NAME = "up.lock"
 _READY_SECONDS = 60.0
+_TRAINABLE_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 # Longer than a worker takes to write a checkpoint and hand its job back.
 _GRACE_SECONDS = 25.0
@@ -95,6 +96,7 @@ class Services:
             self._wait_until_ready(api, http)
             if not _is_accepted(http, api_key):  # revoked, or of a database that is gone
                 api_key = self._make_key()
+            self._wait_until_trainable(http, api_key)
         return Connection(url=url, api_key=api_key)
 
     def wait(self) -> None:
@@ -155,6 +157,20 @@ class Services:
             time.sleep(_POLL_SECONDS)
         raise api.died(f"was not ready after {_READY_SECONDS:.0f} seconds ({last})")
 
+    def _wait_until_trainable(self, http: httpx.Client, api_key: str) -> None:
+        """Wait for the worker to have prepared the built-in dataset, its first work of all.
+
+        A slow one is not waited for: jobs then say themselves that the dataset is not ready.
+        """
+        deadline = time.monotonic() + _TRAINABLE_SECONDS
+        while time.monotonic() < deadline:
+            for child in self._children:
+                child.raise_if_dead()
+            answer = http.get("/v1/datasets/digits", headers=_bearer(api_key))
+            if answer.is_success and answer.json()["status"] != "validating":
+                return
+            time.sleep(_POLL_SECONDS)
+
     def _take_lock(self) -> None:
         self._lock = os.open(self.data_dir / _LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         if not _lock(self._lock):
@@ -186,9 +202,12 @@ def _lock(descriptor: int) -> bool:
 
 
 def _is_accepted(http: httpx.Client, api_key: str) -> bool:
-    headers = {"Authorization": f"Bearer {api_key}"}
-    response = http.get("/v1/jobs", params={"limit": 1}, headers=headers)
+    response = http.get("/v1/jobs", params={"limit": 1}, headers=_bearer(api_key))
     return response.status_code != httpx.codes.UNAUTHORIZED
+
+
+def _bearer(api_key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {api_key}"}
 
 
 def _reserve(host: str, port: int) -> socket.socket:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from kdstore import uploads, validation
@@ -89,7 +89,9 @@ def create_from_upload(
 def ensure_builtin(session: Session, name: str) -> Dataset:
     """Insert the built-in dataset as `validating` if it is not there, and read it.
 
-    Its id is its name. Publish it after the commit while it is `validating`.
+    Its id is its name. Publish it after the commit while it is `validating`. A rejected one is
+    offered again: nothing is wrong with its content, so its reader must have died of something
+    else.
     """
     at = now(session)
     session.execute(
@@ -109,7 +111,13 @@ def ensure_builtin(session: Session, name: str) -> Dataset:
         )
         .on_conflict_do_nothing(index_elements=["id"])
     )
-    return session.get_one(Dataset, name)
+    session.execute(
+        update(Dataset)
+        .where(Dataset.id == name, Dataset.status == "rejected")
+        .values(status="validating", problem=None, validations_lost=0, published_at=at)
+        .execution_options(synchronize_session=False)
+    )
+    return session.get_one(Dataset, name, populate_existing=True)
 
 
 def mark_ready(session: Session, fence: ValidationFence, ready: ReadyDataset) -> None:

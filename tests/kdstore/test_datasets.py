@@ -105,6 +105,20 @@ def test_builtin_dataset_is_made_once(session_factory: SessionFactory) -> None:
     assert again.workspace_id is None
 
 
+def test_rejected_builtin_dataset_is_offered_again(session_factory: SessionFactory) -> None:
+    with transaction(session_factory) as session:
+        datasets.ensure_builtin(session, "digits")
+        fence = validation.claim(session, "dataset", "digits", lease_seconds=60)
+        assert fence is not None
+        crash = validation.Rejection(code="validation_failed", message="Its reader crashed.")
+        validation.reject(session, fence, crash)
+    with transaction(session_factory) as session:
+        offered = datasets.ensure_builtin(session, "digits")
+    assert (offered.status, offered.problem) == ("validating", None)
+    with transaction(session_factory) as session:
+        assert validation.claim(session, "dataset", "digits", lease_seconds=60) is not None
+
+
 def test_every_workspace_sees_the_builtin_ones_and_only_its_own(
     session_factory: SessionFactory,
     workspace_id: str,
