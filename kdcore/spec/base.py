@@ -1,6 +1,7 @@
 """The base of every spec model: frozen, strict, and clear about fields that mean nothing."""
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -50,9 +51,10 @@ class SpecModel(BaseModel):
 
     @classmethod
     def _title(cls) -> str:
-        """What messages call this model: the fixed value of its discriminator, else its class."""
+        """What messages call this model: the fixed value of its discriminator, else its name."""
         for name in ("name", "architecture", "layer", "kind", "rule"):
             field = cls.model_fields.get(name)
             if field is not None and isinstance(field.default, str):
                 return field.default
-        return f"a {cls.__name__}"
+        words = re.findall("[A-Z][a-z]*", cls.__name__.removesuffix("Spec"))
+        return " ".join(words).lower()

@@ -14,6 +14,8 @@ SpecT = TypeVar("SpecT")
 
 _JOB: TypeAdapter[TrainJob | DistillJob] = TypeAdapter(JobSpec)
 
+_LONGEST_NUMBER = 1e9
+
 # pydantic's error types that have a plainer name of ours; the rest keep pydantic's, which is
 # stable and snake_case.
 _CODES = {
@@ -121,7 +123,15 @@ def _message(item: Mapping[str, Any], context: dict[str, Any]) -> str:
         case "too_short" | "too_long":
             return f"{str(item['msg']).replace('Tuple', 'This list').rstrip('.')}."
         case _:
-            return f"{str(item['msg']).rstrip('.')}."
+            text = str(item["msg"]).replace("Input should be", "This must be").rstrip(".")
+            return f"{text}{_number_given(item)}."
+
+
+def _number_given(item: Mapping[str, Any]) -> str:
+    """Repeat what was given where it is a number; anything longer may be anything."""
+    given = item.get("input")
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return f", not {given}" if is_number and abs(given) < _LONGEST_NUMBER else ""
 
 
 def _choices(context: dict[str, Any]) -> str:

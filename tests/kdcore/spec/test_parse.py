@@ -83,7 +83,7 @@ def test_resolved_spec_has_every_default_filled_in() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "pointer", "code", "says"),
     [
-        ("method/temperature", 0, "/method/temperature", "out_of_range", "greater than 0"),
+        ("method/temperature", 0, "/method/temperature", "out_of_range", "greater than 0, not 0"),
         ("method/temperature", -1, "/method/temperature", "out_of_range", "greater than 0"),
         ("method/temperature", "4", "/method/temperature", "float_type", "valid number"),
         ("method/name", "magic", "/method/name", "unknown_choice", "logit_matching"),
