@@ -42,7 +42,7 @@ _PROBLEM_EXAMPLE: JsonObject = {
             "pointer": "/method/temperature",
             "parameter": None,
             "code": "out_of_range",
-            "detail": "Input should be greater than 0.",
+            "detail": "This must be greater than 0, not -1.",
         }
     ],
     "request_id": "req_4kq2m8x0c7",

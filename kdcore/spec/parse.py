@@ -130,8 +130,9 @@ def _message(item: Mapping[str, Any], context: dict[str, Any]) -> str:
 def _number_given(item: Mapping[str, Any]) -> str:
     """Repeat what was given where it is a number; anything longer may be anything."""
     given = item.get("input")
-    is_number = isinstance(given, int | float) and not isinstance(given, bool)
-    return f", not {given}" if is_number and abs(given) < _LONGEST_NUMBER else ""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        return ""
+    return f", not {given}" if abs(given) < _LONGEST_NUMBER else ""
 
 
 def _choices(context: dict[str, Any]) -> str:
