@@ -39,9 +39,10 @@ class SpareTrainer:
     def take(self) -> Child:
         """Hand out the spare, or a new child if there is none; it may still be loading."""
         with self._lock:
-            child, self._idle = self._idle, None
-        if child is not None and child.is_alive():
-            return child
+            if self._idle is not None and self._idle.is_alive():
+                child, self._idle = self._idle, None
+                return child
+            self._discard()
         return self._spawn()
 
     def wait_until_ready(

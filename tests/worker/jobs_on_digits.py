@@ -100,10 +100,12 @@ class JobBook:
     def has(self, job_id: str, event_type: str) -> bool:
         return any(event.type == event_type for event in self.events(job_id))
 
-    def has_stored(self, job_id: str, num_checkpoints: int) -> bool:
-        """Tell whether so many were stored so far, those that are gone again included."""
-        stored = [event for event in self.events(job_id) if event.type == "checkpoint_stored"]
-        return len(stored) >= num_checkpoints
+    def num_stored(self, job_id: str) -> int:
+        """Count the checkpoints stored so far, those that are gone again included."""
+        return sum(event.type == "checkpoint_stored" for event in self.events(job_id))
+
+    def has_stored_more(self, job_id: str, num_stored: int) -> bool:
+        return self.num_stored(job_id) > num_stored
 
     def exit_causes(self, job_id: str) -> list[str | None]:
         with reading(self.session_factory) as session:

@@ -44,8 +44,9 @@ def test_spare_that_died_is_replaced(own_spare: SpareTrainer) -> None:
     child = own_spare.take()
     assert child.pid != dead.pid
     assert child.receive(timeout_seconds=TIMEOUT_SECONDS) == Ready(device="cpu")
+    assert dead._process.stdin is not None
+    assert dead._process.stdin.closed
     end(child)
-    dead.wait()
 
 
 def test_device_is_known_when_the_spare_has_loaded(own_spare: SpareTrainer) -> None:
