@@ -5,17 +5,22 @@
 FOLDER holds the four IDX files of MNIST (`train-images-idx3-ubyte.gz` and so on). They are zipped
 and uploaded as a stranger would; the teacher is trained with `kind: train` and turned into a
 model; for each seed one job trains the student and its control. The specs are
-`recipes/mnist/*.json`. Everything runs on the embedded default, started and stopped here. Results
-go to `benchmarks/results/`.
+`recipes/mnist/*.json`. Everything runs on the embedded default, started and stopped here, with
+`--workers` workers of `--threads` threads side by side. With `--teacher FOLDER` the artifacts of an
+earlier teacher are uploaded instead of training one. Results go to `benchmarks/results/`.
 """
 
 import argparse
 import json
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,9 +28,10 @@ from typing import Any
 from measuring import machine, write_result
 
 from kdclient import Potstill
-from kdclient.resources import Job
+from kdclient.resources import Model
 from kdclient.services import Services
 from kdcore.report import Report
+from kdcore.spec import parse_network
 
 ROOT = Path(__file__).parents[1]
 PAPER = {"teacher": 67, "student": 74, "control": 146}
@@ -36,7 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--mnist", type=Path, required=True, help="folder of the four IDX files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of each worker")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--teacher", type=Path, help="folder with network.json and .safetensors")
     parser.add_argument("--data-dir", type=Path, help="keep the service's data here")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -50,9 +58,12 @@ def main() -> None:
         }
         with Services(data_dir, environment=environment) as services:
             connection = services.start()
-            with Potstill(connection.url, api_key=connection.api_key) as client:
+            with (
+                more_workers(options.workers - 1, environment, data_dir),
+                Potstill(connection.url, api_key=connection.api_key) as client,
+            ):
                 archive = zip_mnist(options.mnist, Path(scratch) / "mnist.zip")
-                result = run_experiment(client, archive, options.seeds)
+                result = run_experiment(client, archive, options.seeds, options.teacher)
     print_table(result)
     stamp = datetime.now(UTC).date()
     write_result(
@@ -69,41 +80,79 @@ def zip_mnist(folder: Path, destination: Path) -> Path:
     return destination
 
 
-def run_experiment(client: Potstill, archive: Path, seeds: list[int]) -> dict[str, Any]:
-    """Upload, train the teacher, distil once a seed."""
+@contextmanager
+def more_workers(number: int, environment: dict[str, str], data_dir: Path) -> Iterator[None]:
+    """Start workers beside the one that the services bring, and stop them at the end."""
+    own = environment | {"POTSTILL_DATA_DIR": str(data_dir.absolute())}
+    workers = [
+        subprocess.Popen([sys.executable, "-m", "worker"], env=own, stderr=subprocess.DEVNULL)
+        for _ in range(number)
+    ]
+    try:
+        yield
+    finally:
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
+
+
+def run_experiment(
+    client: Potstill, archive: Path, seeds: list[int], teacher: Path | None
+) -> dict[str, Any]:
+    """Upload, train or upload the teacher, distil once a seed."""
     upload = client.upload(archive, "dataset")
     dataset = client.wait_until_ready(
         client.create_dataset("mnist", upload_id=upload.id, format="idx")
     )
-    teacher_spec = read_recipe("teacher") | {"dataset": dataset.id}
-    teacher_job, teacher_seconds = run_job(client, teacher_spec)
-    model = client.wait_until_ready(
-        client.create_model_from_job("mnist-teacher", job_id=teacher_job.id)
+    model = (
+        train_teacher(client, dataset.id) if teacher is None else upload_teacher(client, teacher)
     )
-    students = []
+    started = time.perf_counter()
+    jobs = {}
     for seed in seeds:
         spec = read_recipe("student") | {"dataset": dataset.id, "teachers": [{"model": model.id}]}
         spec["training"]["seed"] = seed
-        job, seconds = run_job(client, spec)
-        report = client.report(job.id)
-        students.append({"seed": seed, "seconds": seconds, **test_scores(report)})
-        print(f"seed {seed}: {json.dumps(students[-1])}", flush=True)
-    curves = [series.model_dump() for series in client.metrics(job.id, name="test_accuracy")]
+        jobs[seed] = client.create_job(spec).id
+        print(f"{jobs[seed]}: {spec['name']}, seed {seed}", flush=True)
+    students = []
+    for seed, job_id in jobs.items():
+        client.wait_for_job(job_id)
+        students.append({"seed": seed, **test_scores(client.report(job_id))})
+        print(json.dumps(students[-1]), flush=True)
+    curves = [series.model_dump() for series in client.metrics(job_id, name="test_accuracy")]
     return {
-        "teacher_seconds": teacher_seconds,
         "runs": students,
+        "students_seconds": time.perf_counter() - started,
+        "teacher_was_trained_here": teacher is None,
         "student_spec": read_recipe("student"),
         "teacher_spec": read_recipe("teacher"),
         "test_accuracy_of_last_seed": curves,
     }
 
 
-def run_job(client: Potstill, spec: dict[str, Any]) -> tuple[Job, float]:
-    """Post a job and wait for it."""
-    started = time.perf_counter()
-    job = client.create_job(spec)
-    print(f"{job.id}: {spec['name']}", flush=True)
-    return client.wait_for_job(job.id), time.perf_counter() - started
+def train_teacher(client: Potstill, dataset_id: str) -> Model:
+    """Train the teacher by its recipe and make it a model."""
+    job = client.create_job(read_recipe("teacher") | {"dataset": dataset_id})
+    print(f"{job.id}: {job.name}", flush=True)
+    client.wait_for_job(job.id)
+    return client.wait_until_ready(
+        client.create_model_from_job("mnist-teacher", job_id=job.id), timeout_seconds=600
+    )
+
+
+def upload_teacher(client: Potstill, folder: Path) -> Model:
+    """Upload a teacher that was trained before, as a stranger would."""
+    description = parse_network((folder / "network.json").read_bytes())
+    upload = client.upload(folder / "network.safetensors", "checkpoint")
+    model = client.create_model(
+        "mnist-teacher",
+        upload_id=upload.id,
+        architecture=description.architecture,
+        image_input=description.input,
+        class_names=description.class_names,
+    )
+    return client.wait_until_ready(model)
 
 
 def read_recipe(name: str) -> dict[str, Any]:
