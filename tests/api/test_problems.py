@@ -38,7 +38,12 @@ def _tree(base: type[Exception]) -> set[type[Exception]]:
 
 
 def test_every_error_has_a_status() -> None:
-    known = _tree(store.KdstoreError) | _tree(errors.ApiError)
+    # Other tests of this process may have imported the worker, whose errors never get here.
+    known = {
+        error
+        for error in _tree(store.KdstoreError) | _tree(errors.ApiError)
+        if error.__module__.split(".")[0] in {"kdstore", "api"}
+    }
     without = {error for error in known if errors.status_of(error) == 500}
     assert without == _NEVER_ANSWERED
 
