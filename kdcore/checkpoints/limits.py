@@ -2,6 +2,8 @@
 
 import re
 
+from kdcore.catalog.limits import MAX_PARAMETERS as MAX_PARAMETERS
+
 MIB = 1024**2
 
 MAX_HEADER_BYTES = 16 * MIB  # a safetensors header or index
@@ -27,7 +29,6 @@ MAX_PICKLE_STRING_BYTES = 65_536
 # Tied weights are stored once and named twice; more than this is an amplification attack.
 MAX_TENSOR_BYTES_PER_FILE_BYTE = 4
 
-MAX_PARAMETERS = 2_000_000_000
 MAX_FLOPS = 4_000_000_000_000  # of one image; the largest torchvision classifier needs half
 FORWARD_TIMEOUT_SECONDS = 60.0
 
