@@ -2,8 +2,6 @@
 
 import re
 
-from kdcore.catalog.limits import MAX_PARAMETERS as MAX_PARAMETERS
-
 MIB = 1024**2
 
 MAX_HEADER_BYTES = 16 * MIB  # a safetensors header or index

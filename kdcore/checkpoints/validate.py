@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from kdcore.catalog.limits import MAX_PARAMETERS
 from kdcore.checkpoints import limits
 from kdcore.checkpoints.codes import Code, refusal
 from kdcore.checkpoints.foreign import ForeignCheckpoint, open_checkpoint
@@ -96,8 +97,8 @@ def _affordable_network(description: NetworkDescription) -> nn.Module:
     """Build the network on meta and refuse it if training or running it would cost too much."""
     network = build_network(description, device="meta")
     num_parameters = count_parameters(network)
-    if num_parameters > limits.MAX_PARAMETERS:
-        raise _too_large("parameters", num_parameters, limits.MAX_PARAMETERS)
+    if num_parameters > MAX_PARAMETERS:
+        raise _too_large("parameters", num_parameters, MAX_PARAMETERS)
     flops = count_flops(network, description.input)
     if flops > limits.MAX_FLOPS:
         raise _too_large("operations for one image", flops, limits.MAX_FLOPS)
