@@ -2,15 +2,17 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import make_url, update
 
 from kdcore.spec import TrainJob
 from kdstore import jobs
@@ -25,6 +27,7 @@ from tests.worker.jobs_on_digits import (
     both_databases,
     is_running,
     small_job,
+    state_of,
     wait_until,
 )
 
@@ -222,12 +225,13 @@ class TestDeath:
         submit: Submit,
         book: JobBook,
         undisturbed: Trained,
+        database_url: str,
     ) -> None:
         zombie = start_worker("first")
         job_id = submit(LONG_JOB)
         wait_until(lambda: book.has(job_id, "checkpoint_stored"))
         trainers = zombie.children
-        zombie.signal(signal.SIGSTOP)
+        freeze_between_transactions(zombie, database_url)
         start_worker("second")
         wait_until(lambda: has_ended(book, job_id))
         zombie.signal(signal.SIGCONT)
@@ -235,6 +239,28 @@ class TestDeath:
         wait_until(lambda: not any(is_running(pid) for pid in trainers))
         assert book.exit_causes(job_id) == ["lost", "finished"]
         assert book.trained(job_id) == undisturbed
+
+
+def freeze_between_transactions(worker: WorkerProcess, database_url: str) -> None:
+    """Stop a worker at a moment when it does not hold SQLite's one write lock.
+
+    With the lock held nobody could write, whatever we do: that is SQLite's nature.
+    """
+    path = make_url(database_url).database
+    assert path is not None
+
+    def is_frozen_without_the_lock() -> bool:
+        worker.signal(signal.SIGSTOP)
+        wait_until(lambda: state_of(worker.process.pid) == "T")
+        with closing(sqlite3.connect(path, timeout=0.0, isolation_level=None)) as connection:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                worker.signal(signal.SIGCONT)
+                return False
+        return True
+
+    wait_until(is_frozen_without_the_lock)
 
 
 def forget_message(session_factory: SessionFactory, job_id: str) -> None:
