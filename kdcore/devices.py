@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -49,7 +50,14 @@ def choose_compute(
             including_emulation=False
         )
         precision = "bfloat16" if has_bfloat16 else "float32"
-    return Compute(chosen, precision, num_threads or len(os.sched_getaffinity(0)))
+    return Compute(chosen, precision, num_threads or _usable_cores())
+
+
+def _usable_cores() -> int:
+    """Count the cores that this process may run on, where the system tells; else all."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
