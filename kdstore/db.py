@@ -16,6 +16,7 @@ from kdstore.tables import Base
 SessionFactory = sessionmaker[Session]
 
 _BUSY_SECONDS = 30.0
+_IDLE_MS = 60_000
 _READ_ONLY = {"potstill_read_only": True, "postgresql_readonly": True}
 
 
@@ -34,7 +35,14 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(parsed, pool_pre_ping=True, pool_size=pool_size, max_overflow=20)
+    return create_engine(
+        parsed,
+        # A process frozen inside a transaction must not hold the row of its job for ever.
+        connect_args={"options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}"},
+        pool_pre_ping=True,
+        pool_size=pool_size,
+        max_overflow=20,
+    )
 
 
 def make_session_factory(engine: Engine) -> SessionFactory:

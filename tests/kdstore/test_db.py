@@ -187,3 +187,10 @@ def test_connection_that_the_server_closed_costs_no_error(
         )
     admin.dispose()
     assert _names(session_factory) == []
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_postgres_ends_a_transaction_that_does_nothing(session_factory: SessionFactory) -> None:
+    with reading(session_factory) as session:
+        limit = session.execute(text("SHOW idle_in_transaction_session_timeout")).scalar_one()
+    assert limit == "1min"
