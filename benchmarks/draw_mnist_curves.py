@@ -22,16 +22,18 @@ def main() -> None:
     """Write `docs/images/mnist_curves.svg`."""
     newest = max((ROOT / "benchmarks" / "results").glob("mnist_distillation_*.json"))
     result = json.loads(newest.read_text())
-    teacher = result["runs"][-1]["teacher"]["num_errors"]
+    teacher = result["runs"]["student"][0]["teacher"]["num_errors"]
     figure, axes = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
-    for series in result["test_accuracy_of_last_seed"]:
+    for series in result["test_accuracy_of_first_seed"]:
         colour, label = STYLES[series["run"]]
         epochs = range(1, len(series["values"]) + 1)
         errors = [round((1 - value) * TEST_DIGITS) for value in series["values"]]
         axes.plot(epochs, errors, color=colour, label=f"{label}: {errors[-1]}")
     axes.axhline(teacher, color="#868e96", linestyle="--", label=f"teacher: {teacher}")
     axes.set(ylim=(50, 250), xlabel="epoch", ylabel="errors on 10,000 test digits")
-    axes.set_title("MNIST, 784-800-800-10, seed " + str(result["runs"][-1]["seed"]), fontsize=10)
+    axes.set_title(
+        "MNIST, 784-800-800-10, seed " + str(result["runs"]["student"][0]["seed"]), fontsize=10
+    )
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)

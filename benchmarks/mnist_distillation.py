@@ -34,6 +34,7 @@ from kdcore.report import Report
 from kdcore.spec import parse_network
 
 ROOT = Path(__file__).parents[1]
+STUDENTS = ("student", "student_cosine")
 PAPER = {"teacher": 67, "student": 74, "control": 146}
 
 
@@ -109,26 +110,33 @@ def run_experiment(
         train_teacher(client, dataset.id) if teacher is None else upload_teacher(client, teacher)
     )
     started = time.perf_counter()
-    jobs = {}
-    for seed in seeds:
-        spec = read_recipe("student") | {"dataset": dataset.id, "teachers": [{"model": model.id}]}
-        spec["training"]["seed"] = seed
-        jobs[seed] = client.create_job(spec).id
-        print(f"{jobs[seed]}: {spec['name']}, seed {seed}", flush=True)
-    students = []
-    for seed, job_id in jobs.items():
+    job_ids = {
+        (recipe, seed): submit(client, recipe, seed, dataset_id=dataset.id, model_id=model.id)
+        for recipe in STUDENTS
+        for seed in seeds
+    }
+    runs: dict[str, list[dict[str, Any]]] = {recipe: [] for recipe in STUDENTS}
+    for (recipe, seed), job_id in job_ids.items():
         client.wait_for_job(job_id)
-        students.append({"seed": seed, **test_scores(client.report(job_id))})
-        print(json.dumps(students[-1]), flush=True)
-    curves = [series.model_dump() for series in client.metrics(job_id, name="test_accuracy")]
+        runs[recipe].append({"seed": seed, **test_scores(client.report(job_id))})
+        print(recipe, json.dumps(runs[recipe][-1]), flush=True)
+    curves = client.metrics(job_ids["student", seeds[0]], name="test_accuracy")
     return {
-        "runs": students,
+        "runs": runs,
         "students_seconds": time.perf_counter() - started,
         "teacher_was_trained_here": teacher is None,
-        "student_spec": read_recipe("student"),
-        "teacher_spec": read_recipe("teacher"),
-        "test_accuracy_of_last_seed": curves,
+        "specs": {name: read_recipe(name) for name in ("teacher", *STUDENTS)},
+        "test_accuracy_of_first_seed": [series.model_dump() for series in curves],
     }
+
+
+def submit(client: Potstill, recipe: str, seed: int, *, dataset_id: str, model_id: str) -> str:
+    """Post one student's job and give its id."""
+    spec = read_recipe(recipe) | {"dataset": dataset_id, "teachers": [{"model": model_id}]}
+    spec["training"]["seed"] = seed
+    job_id = client.create_job(spec).id
+    print(f"{job_id}: {spec['name']}, seed {seed}", flush=True)
+    return job_id
 
 
 def train_teacher(client: Potstill, dataset_id: str) -> Model:
@@ -174,19 +182,19 @@ def test_scores(report: Report) -> dict[str, Any]:
 
 def print_table(result: dict[str, Any]) -> None:
     """Print mean and spread of the errors beside the paper's."""
-    for run, paper in PAPER.items():
-        errors = [seed[run]["num_errors"] for seed in result["runs"]]
+    for recipe, runs in result["runs"].items():
+        print(recipe)
+        for run, paper in PAPER.items():
+            errors = [seed[run]["num_errors"] for seed in runs]
+            print(
+                f"  {run:8} {statistics.mean(errors):6.1f} errors "
+                f"({min(errors)} to {max(errors)}); paper: {paper}"
+            )
+        fewer = [1 - seed["student"]["num_errors"] / seed["control"]["num_errors"] for seed in runs]
         print(
-            f"{run:8} {statistics.mean(errors):6.1f} errors "
-            f"({min(errors)} to {max(errors)}); paper: {paper}"
+            f"  the distilled net makes {statistics.mean(fewer):.0%} fewer errors "
+            f"({min(fewer):.0%} to {max(fewer):.0%})"
         )
-    fewer = [
-        1 - seed["student"]["num_errors"] / seed["control"]["num_errors"] for seed in result["runs"]
-    ]
-    print(
-        f"the distilled net makes {statistics.mean(fewer):.0%} fewer errors "
-        f"({min(fewer):.0%} to {max(fewer):.0%})"
-    )
 
 
 if __name__ == "__main__":
