@@ -14,8 +14,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 import zipfile
@@ -27,7 +25,7 @@ from typing import Any
 
 from measuring import machine, write_result
 
-from kdclient import Potstill
+from kdclient import Potstill, children
 from kdclient.resources import Model
 from kdclient.services import Services
 from kdcore.report import Report
@@ -83,19 +81,17 @@ def zip_mnist(folder: Path, destination: Path) -> Path:
 
 @contextmanager
 def more_workers(number: int, environment: dict[str, str], data_dir: Path) -> Iterator[None]:
-    """Start workers beside the one that the services bring, and stop them at the end."""
+    """Start workers beside the one that the services bring; none outlives this process."""
     own = environment | {"POTSTILL_DATA_DIR": str(data_dir.absolute())}
-    workers = [
-        subprocess.Popen([sys.executable, "-m", "worker"], env=own, stderr=subprocess.DEVNULL)
-        for _ in range(number)
-    ]
+    workers: list[children.Child] = []
     try:
+        for index in range(number):
+            name = f"worker-{index + 2}"
+            log_folder = data_dir.absolute() / "logs"
+            workers.append(children.start(name, ["worker"], environment=own, log_folder=log_folder))
         yield
     finally:
-        for worker in workers:
-            worker.terminate()
-        for worker in workers:
-            worker.wait()
+        children.stop(workers, grace_seconds=30.0)
 
 
 def run_experiment(
