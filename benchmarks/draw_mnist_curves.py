@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 
 import matplotlib.pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
 ROOT = Path(__file__).parents[1]
 TEST_DIGITS = 10_000
@@ -34,6 +35,7 @@ def main() -> None:
     axes.set_title(
         "MNIST, 784-800-800-10, seed " + str(result["runs"]["student"][0]["seed"]), fontsize=10
     )
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
