@@ -31,7 +31,7 @@ from torch import nn
 
 from kdcore.data import ArraySplit, TrainView
 from kdcore.devices import choose_compute, computing
-from kdcore.methods import build_objective
+from kdcore.methods import MethodInputs, build_stages
 from kdcore.models import Classifier, build_network, channels_last
 from kdcore.models.torchvision_import import import_torchvision_models
 from kdcore.spec import (
@@ -45,7 +45,7 @@ from kdcore.spec import (
     TransferSpec,
 )
 from kdcore.teacher import Teacher
-from kdcore.trainer import RunPlan
+from kdcore.trainer import RunPlan, StagePlan
 from kdcore.trainer.history import History
 from kdcore.trainer.loop import TrainingLoop, Watch
 from kdcore.trainer.recorder import Recorder
@@ -128,20 +128,29 @@ def our_loop(
         device=compute.device,
     )
     student, teacher = _our_network(20), _our_network(56)
+    training = TrainingSpec(
+        num_epochs=1, batch_size=BATCH_SIZE, optimizer=Sgd(learning_rate=0.01, weight_decay=5e-4)
+    )
+    (stage,) = build_stages(LogitKd() if taught else None, MethodInputs(_described(20)))
     plan = RunPlan(
         run="student",
-        run_index=0,
-        num_runs=1,
         classifier=student,
-        objective=build_objective(LogitKd() if taught else None),
         teacher=Teacher(teacher) if taught else None,
         view=view,
-        training=TrainingSpec(
-            num_epochs=1,
-            batch_size=BATCH_SIZE,
-            optimizer=Sgd(learning_rate=0.01, weight_decay=5e-4),
+        training=training,
+        stages=(
+            StagePlan(
+                name=stage.name,
+                objective=stage.objective,
+                optimizer=training.optimizer,
+                schedule=training.schedule,
+                first_step=0,
+                num_steps=view.steps_per_epoch,
+            ),
         ),
         evaluate_every_epochs=1,
+        steps_before=0,
+        job_steps=view.steps_per_epoch,
     )
     watch = Watch(
         report=lambda _event: None,
@@ -162,12 +171,16 @@ def our_loop(
     return measure
 
 
-def _our_network(depth: int) -> Classifier:
-    description = NetworkDescription(
+def _described(depth: int) -> NetworkDescription:
+    return NetworkDescription(
         architecture=ResnetCifar(depth=depth),
         input=ImageInput(channels=3, height=32, width=32, mean=(0.5,) * 3, std=(0.25,) * 3),
         num_classes=NUM_CLASSES,
     )
+
+
+def _our_network(depth: int) -> Classifier:
+    description = _described(depth)
     return Classifier(channels_last(build_network(description, seed=0)), description.input)
 
 

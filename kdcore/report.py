@@ -4,11 +4,18 @@ Torch-free. Accuracies, agreement and errors are shares or counts over a split; 
 KL are means in nats; latency is in milliseconds.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Run = Literal["teacher", "student", "control", "network"]
+Run = Annotated[
+    str,
+    Field(
+        pattern=r"^(teacher|student|control|network|ensemble|(teacher|assistant|peer|network)_[1-9]\d?)$",
+        description="A network of the job: what it trains, its teacher, the control, and others "
+        "of a kind by number, such as `assistant_1`.",
+    ),
+]
 
 
 class _ReportModel(BaseModel):

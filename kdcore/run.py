@@ -6,18 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch.nn import functional
 
 from kdcore.checkpoints import read_safetensors, sha256_of
 from kdcore.compatibility import DatasetFacts, check_job_fits
-from kdcore.data import ArrayDataset, TrainView
+from kdcore.data import ArrayDataset
 from kdcore.devices import Compute, choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
-from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
-from kdcore.methods import build_objective
-from kdcore.models import Classifier, build_network, channels_last, load_weights
+from kdcore.job_runs import JobRuns, JobSpec
+from kdcore.models import Classifier, build_network, load_weights
 from kdcore.progress import Reporter, RunEvent, StageStarted
-from kdcore.report import Report, Run
+from kdcore.report import Report
 from kdcore.results import (
     UNKNOWN_PROVENANCE,
     Artifact,
@@ -25,12 +23,9 @@ from kdcore.results import (
     Provenance,
     write_results,
 )
-from kdcore.seeds import derive_seed
-from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import DistillJob, NetworkDescription
 from kdcore.teacher import Teacher
-from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, RunPlan, job_digest
-
-JobSpec = TrainJob | DistillJob
+from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,13 @@ def run(
         num_threads=resumed.header.num_threads if resumed else num_threads,
     )
     with computing(compute), _memory_errors():
-        job = _Job(spec, dataset, _load_teacher(teachers, compute, reporter), compute)
+        job = JobRuns(
+            spec,
+            dataset,
+            teacher=_load_teacher(teachers, compute, reporter),
+            teacher_description=teachers[0].description if teachers else None,
+            compute=compute,
+        )
         trainer = JobTrainer(
             runs=job.runs,
             make_plan=job.plan,
@@ -135,79 +136,6 @@ def run(
         )
         report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)
         return RunResult(report, artifacts)
-
-
-class _Job:
-    """The networks and data of one job, made for the trainer as it asks for them."""
-
-    def __init__(
-        self, spec: JobSpec, dataset: ArrayDataset, teacher: Teacher | None, compute: Compute
-    ) -> None:
-        self.spec = spec
-        self.dataset = dataset
-        self.teacher = teacher
-        self.compute = compute
-        self.description = describe_network(spec, dataset)
-        self.runs = _runs_of(spec)
-        seed, device = spec.training.seed, compute.device
-        self._view = TrainView(
-            dataset.split("train"),
-            transfer=spec.transfer,
-            batch_size=spec.training.batch_size,
-            seed=seed,
-            device=device,
-        )
-
-    def plan(self, run: Run, index: int) -> RunPlan:
-        """Make a run with fresh weights: student and control begin with the same."""
-        spec = self.spec
-        network = build_network(
-            self.description,
-            device=self.compute.device,
-            seed=derive_seed(spec.training.seed, "weights"),
-        )
-        method = spec.method if isinstance(spec, DistillJob) and run == "student" else None
-        return RunPlan(
-            run=run,
-            run_index=index,
-            num_runs=len(self.runs),
-            classifier=Classifier(channels_last(network), self.description.input),
-            objective=build_objective(method),
-            teacher=self.teacher if method is not None else None,
-            view=self._view,
-            training=spec.training,
-            evaluate_every_epochs=spec.evaluation.every_epochs,
-        )
-
-    def evaluate(self, plan: RunPlan) -> dict[str, float]:
-        """Accuracy and cross-entropy on the test split, for the live curve."""
-        test = self.dataset.split("test")
-        logits_NC = predict_logits(
-            plan.classifier, test, batch_size=DEFAULT_BATCH_SIZE, device=self.compute.device
-        )
-        labels_N = torch.from_numpy(test.labels_N.copy())
-        accuracy = (logits_NC.argmax(dim=1) == labels_N).double().mean()
-        return {
-            "test_accuracy": float(accuracy),
-            "test_cross_entropy": float(functional.cross_entropy(logits_NC, labels_N)),
-        }
-
-
-def describe_network(spec: JobSpec, dataset: ArrayDataset) -> NetworkDescription:
-    """Describe the network that `spec` trains on `dataset`: its input, classes, normalisation."""
-    description = dataset.description
-    return NetworkDescription(
-        architecture=spec.student if isinstance(spec, DistillJob) else spec.network,
-        input=description.image_input,
-        num_classes=description.num_classes,
-        class_names=description.class_names,
-    )
-
-
-def _runs_of(spec: JobSpec) -> tuple[Run, ...]:
-    if isinstance(spec, TrainJob):
-        return ("network",)
-    return ("student", "control") if spec.control else ("student",)
 
 
 def _check_inputs(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> None:

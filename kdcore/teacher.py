@@ -4,11 +4,13 @@ B batch, C channels (images) or classes (logits), H height, W width.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Self
 
 import torch
 from torch import nn
 
+from kdcore.features import Observation, Tapped
 from kdcore.models import Classifier, channels_last
 
 
@@ -57,6 +59,15 @@ class Teacher(nn.Module):
         Runs under `no_grad`, not `inference_mode`: the loss saves what it gets for its backward
         pass, which torch refuses for inference tensors, and the two are equally fast here.
         """
+        return self.observe(images_BCHW).logits
+
+    def observe(
+        self, images_BCHW: torch.Tensor, layers: Sequence[str] = (), *, to_end: bool = True
+    ) -> Observation:
+        """Answer like `forward`, together with the outputs of named layers, all in float32.
+
+        Without `to_end` the network runs only as far as the last of `layers`.
+        """
         self._freeze()
         autocast = torch.autocast(
             images_BCHW.device.type,
@@ -64,8 +75,11 @@ class Teacher(nn.Module):
             enabled=self.autocast_dtype is not None,
         )
         with torch.no_grad(), autocast:
-            logits_BC: torch.Tensor = self.classifier(images_BCHW)
-        return logits_BC.float()
+            seen: Observation = Tapped(self.classifier, layers, to_end=to_end)(images_BCHW)
+        return Observation(
+            None if seen.logits_BC is None else seen.logits_BC.float(),
+            {name: value.float() for name, value in seen.features.items()},
+        )
 
     def _freeze(self) -> None:
         # Called at every step, so it looks before it acts.

@@ -1,14 +1,24 @@
-"""Distillation methods: one published loss a file, and the objective that a spec asks for."""
+"""Distillation methods: one published method a file, and the stages that a spec asks for."""
 
-from kdcore.methods.cross_entropy import cross_entropy
+from kdcore.methods.build import build_stages
+from kdcore.methods.cross_entropy import CrossEntropy, cross_entropy
 from kdcore.methods.logit_kd import kd_loss
 from kdcore.methods.logit_matching import logit_matching_loss
-from kdcore.methods.objective import LossTerms, Objective, build_objective
+from kdcore.methods.objective import LossTerms, Objective
+from kdcore.methods.stage import MethodInputs, MethodStage
+from kdcore.methods.step import Labels, Step
+from kdcore.methods.term import Term
 
 __all__ = [
+    "CrossEntropy",
+    "Labels",
     "LossTerms",
+    "MethodInputs",
+    "MethodStage",
     "Objective",
-    "build_objective",
+    "Step",
+    "Term",
+    "build_stages",
     "cross_entropy",
     "kd_loss",
     "logit_matching_loss",

@@ -5,10 +5,17 @@ Hinton, Vinyals, Dean: Distilling the Knowledge in a Neural Network, 2015 (arXiv
 B batch, C classes, z logits, s student, t teacher, T temperature, p^T = softmax(z/T).
 """
 
+from functools import partial
+
 import torch
 import torch.nn.functional as F
 
+from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.full_precision import full_precision, no_autocast
+from kdcore.methods.logit_term import LogitTerm
+from kdcore.methods.objective import Objective
+from kdcore.methods.stage import TRAINING_STAGE, MethodStage
+from kdcore.spec.methods import LogitKd
 
 
 def kd_loss(
@@ -32,3 +39,10 @@ def kd_loss(
             log_target=True,
         )
         return divergence * temperature**2
+
+
+def logit_kd_stages(spec: LogitKd) -> tuple[MethodStage, ...]:
+    """Build the one stage of `logit_kd`."""
+    soft = LogitTerm("logit_kd", partial(kd_loss, temperature=spec.temperature))
+    objective = Objective([(spec.ce_weight, CrossEntropy()), (spec.kd_weight, soft)])
+    return (MethodStage(TRAINING_STAGE, objective),)

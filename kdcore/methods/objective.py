@@ -1,21 +1,13 @@
-"""The objective that a spec asks for: which terms, with which weights.
+"""What a stage minimises: terms with weights."""
 
-B batch, C classes.
-"""
-
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
+from torch import nn
 
-from kdcore.methods.cross_entropy import cross_entropy
-from kdcore.methods.logit_kd import kd_loss
-from kdcore.methods.logit_matching import logit_matching_loss
-from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec
-
-TeacherTerm = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""From student_logits_BC and teacher_logits_BC to a scalar."""
+from kdcore.methods.step import Step
+from kdcore.methods.term import Term
 
 
 @dataclass(frozen=True)
@@ -23,81 +15,75 @@ class LossTerms:
     """The loss of one batch.
 
     `total` is what to call backward on. `terms` are its parts by name before weighting, detached
-    scalars on the same device: `cross_entropy` and the method's own name. A term of weight 0 is
-    not computed and not listed.
+    scalars on the same device.
     """
 
     total: torch.Tensor
     terms: dict[str, torch.Tensor]
 
 
-@dataclass(frozen=True)
-class Objective:
-    """`ce_weight` · cross-entropy + `kd_weight` · `teacher_term`; at least one weight is not 0."""
+class Objective(nn.Module):
+    """Σ weight · term over the terms whose weight is not 0; the others are not even kept.
 
-    name: str
-    ce_weight: float
-    kd_weight: float
-    teacher_term: TeacherTerm | None
+    Its parameters are those of its terms (regressors, embeddings, peers): they train with the
+    student and are never exported.
+
+    Args:
+        weighted_terms: At least one with a weight above 0; names differ.
+    """
+
+    def __init__(self, weighted_terms: Sequence[tuple[float, Term]]) -> None:
+        super().__init__()
+        kept = [(weight, term) for weight, term in weighted_terms if weight != 0]
+        if not kept:
+            raise ValueError("An objective needs a term with a weight above 0.")
+        self.weights = tuple(weight for weight, _ in kept)
+        self.terms = nn.ModuleList(term for _, term in kept)
+
+    def _terms(self) -> list[Term]:
+        return [term for term in self.terms if isinstance(term, Term)]
+
+    @property
+    def student_layers(self) -> tuple[str, ...]:
+        """The student's layers that some term reads."""
+        return tuple(dict.fromkeys(name for t in self._terms() for name in t.student_layers))
+
+    @property
+    def teacher_layers(self) -> tuple[str, ...]:
+        """The teacher's layers that some term reads."""
+        return tuple(dict.fromkeys(name for t in self._terms() for name in t.teacher_layers))
 
     @property
     def needs_labels(self) -> bool:
         """Whether labels enter the loss."""
-        return self.ce_weight != 0
+        return any(term.needs_labels for term in self._terms())
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether the teacher's logits enter the loss; if not, it need not run."""
-        return self.kd_weight != 0
+        """Whether the teacher enters the loss; if not, it need not run."""
+        return any(term.needs_teacher for term in self._terms())
 
-    def __call__(
-        self,
-        student_logits_BC: torch.Tensor,
-        labels_B: torch.Tensor | None,
-        teacher_logits_BC: torch.Tensor | None,
-    ) -> LossTerms:
-        """Compute the loss; what a weight of 0 makes superfluous may be None.
+    @property
+    def needs_student_logits(self) -> bool:
+        """Whether the student must be run to its end."""
+        return any(term.needs_student_logits for term in self._terms())
+
+    @property
+    def needs_teacher_logits(self) -> bool:
+        """Whether the teacher must be run to its end."""
+        return any(term.needs_teacher and term.needs_teacher_logits for term in self._terms())
+
+    def forward(self, step: Step) -> LossTerms:
+        """Compute the loss of one step.
 
         Raises:
-            ValueError: labels or teacher logits are needed and missing, or the two logits
-                differ in shape.
+            ValueError: something a term needs is missing from the step.
         """
-        terms: dict[str, torch.Tensor] = {}
-        weighted: list[torch.Tensor] = []
-        if self.ce_weight != 0:
-            if labels_B is None:
-                raise ValueError(f"{self.name} with ce_weight {self.ce_weight} needs labels.")
-            term = cross_entropy(student_logits_BC, labels_B)
-            terms["cross_entropy"] = term.detach()
-            weighted.append(self.ce_weight * term)
-        if self.kd_weight != 0 and self.teacher_term is not None:
-            if teacher_logits_BC is None:
-                raise ValueError(f"{self.name} with kd_weight {self.kd_weight} needs a teacher.")
-            _check_same_shape(student_logits_BC, teacher_logits_BC)
-            term = self.teacher_term(student_logits_BC, teacher_logits_BC)
-            terms[self.name] = term.detach()
-            weighted.append(self.kd_weight * term)
-        return LossTerms(total=sum(weighted[1:], start=weighted[0]), terms=terms)
-
-
-def build_objective(method: MethodSpec | None) -> Objective:
-    """Make the objective of `method`; None is training on labels alone."""
-    match method:
-        case None:
-            return Objective("cross_entropy", ce_weight=1.0, kd_weight=0.0, teacher_term=None)
-        case LogitKd():
-            term: TeacherTerm = partial(kd_loss, temperature=method.temperature)
-        case LogitMatching():
-            term = logit_matching_loss
-    return Objective(
-        method.name, ce_weight=method.ce_weight, kd_weight=method.kd_weight, teacher_term=term
-    )
-
-
-def _check_same_shape(student_logits_BC: torch.Tensor, teacher_logits_BC: torch.Tensor) -> None:
-    # kl_div would silently broadcast one against the other.
-    if student_logits_BC.shape != teacher_logits_BC.shape:
-        raise ValueError(
-            f"Student logits {tuple(student_logits_BC.shape)} and teacher logits "
-            f"{tuple(teacher_logits_BC.shape)} differ in shape."
+        values = {term.name: term(step) for term in self._terms()}
+        weighted = [
+            weight * value for weight, value in zip(self.weights, values.values(), strict=True)
+        ]
+        return LossTerms(
+            total=sum(weighted[1:], start=weighted[0]),
+            terms={name: value.detach() for name, value in values.items()},
         )

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, model_validator
 from kdcore.spec.architectures import Architecture
 from kdcore.spec.base import Names, SpecModel, problem
 from kdcore.spec.methods import LogitKd, MethodSpec
+from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
 from kdcore.spec.training import TrainingSpec
 from kdcore.spec.transfer import TransferSpec
 
@@ -89,6 +90,11 @@ class TrainJob(_JobFields):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        check_stage_names(SINGLE_STAGE, self.training)
+        return self
+
 
 class DistillJob(_JobFields):
     """Train a student under a teacher and, with `control`, the same student without one."""
@@ -103,6 +109,11 @@ class DistillJob(_JobFields):
         True, description="Also train the student without teacher: same weights, order, budget."
     )
     calibration: Calibration = Calibration()
+
+    @model_validator(mode="after")
+    def _check_stages(self) -> Self:
+        check_stage_names(self.method.STAGES, self.training)
+        return self
 
     @model_validator(mode="after")
     def _check_unlabeled(self) -> Self:

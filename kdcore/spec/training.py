@@ -75,7 +75,8 @@ class StepSchedule(_ScheduleFields):
     """The learning rate is multiplied by `gamma` at each milestone."""
 
     name: Literal["step"] = "step"
-    milestones: Integers = Field(description="Epochs, counted from 0, rising.")
+    milestones: Integers = Field(description="Counted from 0 in `unit`, rising.")
+    unit: Literal["epochs", "steps"] = Field("epochs", description="What milestones count.")
     gamma: float = Field(0.1, gt=0.0, le=1.0, description="Factor at each milestone.")
 
     @model_validator(mode="after")
@@ -99,6 +100,33 @@ class CosineSchedule(_ScheduleFields):
 ScheduleSpec = Annotated[ConstantSchedule | StepSchedule | CosineSchedule, Discriminator("name")]
 
 
+class StageSpec(SpecModel):
+    """One stage of a method that has several; what is left out follows the rest of `training`."""
+
+    stage: str = Field(min_length=1, max_length=64, description="The stage's name.")
+    num_epochs: int | None = Field(
+        None, ge=1, le=100_000, description="Length in passes over the transfer set."
+    )
+    num_steps: int | None = Field(
+        None, ge=1, le=10**9, description="Length in optimizer steps, instead of num_epochs."
+    )
+    optimizer: OptimizerSpec | None = Field(
+        None, description="Each stage begins with a new optimizer, whether named here or not."
+    )
+    schedule: ScheduleSpec | None = None
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.num_epochs is not None and self.num_steps is not None:
+            raise problem(
+                "two_lengths", "Give num_epochs or num_steps, not both.", field="num_steps"
+            )
+        return self
+
+
+Stages = Annotated[tuple[StageSpec, ...], Field(strict=False, max_length=16)]
+
+
 class TrainingSpec(SpecModel):
     """Length, batch size, optimizer, schedule, precision and seed of one training run."""
 
@@ -113,6 +141,16 @@ class TrainingSpec(SpecModel):
         "auto", description="auto: bfloat16 where the device computes it in hardware."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Of initial weights, order, augmentation.")
+    stages: Stages = Field(
+        (), description="Overrides the stages that the method brings, by their names."
+    )
+
+    @model_validator(mode="after")
+    def _check_stages_differ(self) -> Self:
+        names = [stage.stage for stage in self.stages]
+        if len(names) != len(set(names)):
+            raise problem("stage_twice", "Name each stage at most once.", field="stages")
+        return self
 
     @model_validator(mode="after")
     def _check_schedule_fits(self) -> Self:

@@ -2,7 +2,7 @@
 
 from kdcore.trainer.checkpoints import CheckpointFolder, JobState, job_digest, read_checkpoint
 from kdcore.trainer.job import JobControls, JobTrainer
-from kdcore.trainer.loop import RunPlan
+from kdcore.trainer.plans import RunPlan, StagePlan
 
 __all__ = [
     "CheckpointFolder",
@@ -10,6 +10,7 @@ __all__ = [
     "JobState",
     "JobTrainer",
     "RunPlan",
+    "StagePlan",
     "job_digest",
     "read_checkpoint",
 ]

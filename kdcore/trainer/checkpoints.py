@@ -30,7 +30,7 @@ class CheckpointHeader(BaseModel):
     """Of spec, dataset and teachers: a checkpoint never serves another job."""
     run: Run
     stage_index: int
-    """Which stage of the run; methods with one stage have only 0."""
+    """Which stage of the run, from 0; its optimizer and objective are what is kept."""
     step: int
     """Optimizer steps finished in this run."""
     total_steps: int
@@ -50,6 +50,8 @@ class JobState:
     header: CheckpointHeader
     network: Tensors
     optimizer: Tensors
+    objective: Tensors
+    """What the stage trains or remembers beside the network: regressors, peers, memory banks."""
     window: Tensors
     finished: dict[Run, Tensors]
     history: History = field(default_factory=History)
@@ -114,6 +116,7 @@ def read_checkpoint(path: Path) -> JobState:
         header=header,
         network=_part(tensors, "network/"),
         optimizer=_part(tensors, "optimizer/"),
+        objective=_part(tensors, "objective/"),
         window=_part(tensors, "window/"),
         finished={run: _part(tensors, f"finished/{run}/") for run in header.finished_runs},
         history=History.from_tensors(_part(tensors, "history/"), header.history_order),
@@ -129,6 +132,7 @@ def _flatten(state: JobState) -> Tensors:
     groups: list[tuple[str, Mapping[str, torch.Tensor]]] = [
         ("network/", state.network),
         ("optimizer/", state.optimizer),
+        ("objective/", state.objective),
         ("window/", state.window),
         ("history/", state.history.tensors()),
         *((f"finished/{run}/", tensors) for run, tensors in state.finished.items()),

@@ -45,5 +45,5 @@ class History:
         for name in order:
             run, _, metric = name.partition("/")
             steps, values = tensors[name].tolist()
-            history._series[run, metric] = ([int(step) for step in steps], values)  # type: ignore[index]  # the run name was written by `tensors`
+            history._series[run, metric] = ([int(step) for step in steps], values)
         return history

@@ -1,7 +1,7 @@
 """All runs of a job, one after the other, saved and resumed as one state."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kdcore.devices import Compute
@@ -11,8 +11,9 @@ from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageSt
 from kdcore.report import Run
 from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
 from kdcore.trainer.history import History
-from kdcore.trainer.loop import RunPlan, TrainingLoop, Watch
+from kdcore.trainer.loop import TrainingLoop, Watch
 from kdcore.trainer.optimizers import optimizer_tensors, restore_optimizer
+from kdcore.trainer.plans import RunPlan
 from kdcore.trainer.recorder import Recorder
 
 # The log travels in every checkpoint, so it is bounded.
@@ -34,7 +35,8 @@ class JobTrainer:
     """Trains the runs of a job in order; what is finished or half done comes from `resumed`."""
 
     runs: Sequence[Run]
-    make_plan: Callable[[Run, int], RunPlan]
+    make_plan: Callable[[Run, Mapping[Run, Tensors]], RunPlan]
+    """Makes a run's plan from the weights of the runs before it."""
     evaluate: Callable[[RunPlan], dict[str, float]]
     digest: str
     compute: Compute
@@ -88,15 +90,15 @@ class JobTrainer:
             Interrupted, TimeLimitReached: after a checkpoint.
             Diverged: when a loss is not finite.
         """
-        for index, run in enumerate(self.runs):
+        for run in self.runs:
             if run not in self.finished:
                 stage = "control" if run == "control" else "training"
                 self.controls.report(StageStarted(stage=stage))
-                self._train_run(run, index)
+                self._train_run(run)
         return self.finished
 
-    def _train_run(self, run: Run, index: int) -> None:
-        plan = self.make_plan(run, index)
+    def _train_run(self, run: Run) -> None:
+        plan = self.make_plan(run, self.finished)
         loop = TrainingLoop(plan, compute=self.compute, recorder=self.recorder)
         if self.resumed is not None and self.resumed.header.run == run:
             _restore(loop, self.resumed)
@@ -123,7 +125,7 @@ class JobTrainer:
         loss = self.recorder.newest(loop.plan.run, "loss")
         readings = {**({} if loss is None else {"loss": loss}), **metrics}
         text = ", ".join(f"{name} {value:.4f}" for name, value in readings.items())
-        self.say(f"{loop.plan.run}: epoch {epoch}/{loop.plan.training.num_epochs}: {text}")
+        self.say(f"{loop.plan.run}: epoch {epoch}/{loop.plan.num_epochs}: {text}")
         return metrics
 
     def _is_checkpoint_due(self) -> bool:
@@ -134,14 +136,14 @@ class JobTrainer:
 
     def _save(self, loop: TrainingLoop, *, is_finished: bool) -> None:
         plan = loop.plan
-        total_steps = plan.run_index * plan.num_steps + loop.step
+        total_steps = plan.steps_before + loop.step
         if total_steps == self._saved_total_steps:
             return
         sums, count = ({}, 0) if is_finished else loop.window.state()
         header = CheckpointHeader(
             job_digest=self.digest,
             run=plan.run,
-            stage_index=0,
+            stage_index=loop.stage_index,
             step=loop.step,
             total_steps=total_steps,
             num_threads=self.compute.num_threads,
@@ -155,6 +157,7 @@ class JobTrainer:
             header=header,
             network={} if is_finished else dict(loop.network.state_dict()),
             optimizer={} if is_finished else optimizer_tensors(loop.optimizer),
+            objective={} if is_finished else dict(loop.objective.state_dict()),
             window=sums,
             finished=self.finished,
             history=self.recorder.history,
@@ -179,7 +182,9 @@ class JobTrainer:
 
 def _restore(loop: TrainingLoop, state: JobState) -> None:
     """Put a loop where its checkpoint left it."""
+    loop.enter_stage(state.header.stage_index)
     load_weights(loop.network, state.network)
+    loop.objective.load_state_dict(state.objective)
     if state.optimizer:
         restore_optimizer(loop.optimizer, state.optimizer)
     loop.window.restore(state.window, state.header.window_count)

@@ -9,50 +9,19 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from kdcore.data import Batch, TrainView
+from kdcore.data import Batch
 from kdcore.devices import Compute
 from kdcore.errors import Diverged, Interrupted, TimeLimitReached
-from kdcore.methods import LossTerms, Objective
-from kdcore.models import Classifier
+from kdcore.features import Observation, Tapped
+from kdcore.methods import Labels, LossTerms, Objective, Step
 from kdcore.progress import Reporter
-from kdcore.report import Run
 from kdcore.seeds import derive_seed
-from kdcore.spec import TrainingSpec
-from kdcore.teacher import Teacher
 from kdcore.trainer.loss_window import LossWindow
 from kdcore.trainer.optimizers import build_optimizer, set_learning_rate
 from kdcore.trainer.pace import Pace
+from kdcore.trainer.plans import RunPlan, StagePlan
 from kdcore.trainer.recorder import Recorder
 from kdcore.trainer.schedules import learning_rate_at
-
-# A curve has about this many points, however long the run.
-_READINGS_PER_RUN = 1000
-_STEPS_BETWEEN_READINGS = 10
-
-
-@dataclass(frozen=True)
-class RunPlan:
-    """What one run trains: fixed before its first step."""
-
-    run: Run
-    run_index: int
-    num_runs: int
-    classifier: Classifier
-    objective: Objective
-    teacher: Teacher | None
-    view: TrainView
-    training: TrainingSpec
-    evaluate_every_epochs: int
-
-    @property
-    def num_steps(self) -> int:
-        """Optimizer steps of the whole run."""
-        return self.training.num_epochs * self.view.steps_per_epoch
-
-    @property
-    def steps_between_readings(self) -> int:
-        """Steps whose mean loss is one point of the curve; depends on the spec alone."""
-        return max(_STEPS_BETWEEN_READINGS, self.num_steps // _READINGS_PER_RUN)
 
 
 @dataclass(frozen=True)
@@ -69,7 +38,10 @@ class Watch:
 
 
 class TrainingLoop:
-    """Trains one network from its current step to its last."""
+    """Trains one network from its current step to its last, stage by stage."""
+
+    objective: Objective
+    optimizer: torch.optim.Optimizer
 
     def __init__(self, plan: RunPlan, *, compute: Compute, recorder: Recorder) -> None:
         self.plan = plan
@@ -77,8 +49,26 @@ class TrainingLoop:
         self.recorder = recorder
         self.step = 0
         self.network: nn.Module = plan.classifier.network
-        self.optimizer = build_optimizer(plan.training.optimizer, self.network.parameters())
         self.window = LossWindow(compute.device)
+        self.enter_stage(0)
+
+    @property
+    def stage(self) -> StagePlan:
+        """The stage that is being trained."""
+        return self.plan.stages[self.stage_index]
+
+    def enter_stage(self, index: int) -> None:
+        """Begin a stage: its own objective, and an optimizer that remembers nothing."""
+        self.stage_index = index
+        stage = self.stage
+        self.objective = stage.objective.to(self.compute.device)
+        self._student = Tapped(
+            self.plan.classifier,
+            self.objective.student_layers,
+            to_end=self.objective.needs_student_logits,
+        )
+        self._trained = [*self.network.parameters(), *self.objective.parameters()]
+        self.optimizer = build_optimizer(stage.optimizer, self._trained)
 
     def train(self, watch: Watch, evaluate: Callable[[], dict[str, float]]) -> None:
         """Run the remaining steps; `evaluate` gives the metrics of the network as it stands.
@@ -90,8 +80,11 @@ class TrainingLoop:
         """
         plan = self.plan
         pace = Pace(plan, self.recorder, watch.report)
-        self.network.train()
+        self._set_training()
         while self.step < plan.num_steps:
+            if self.step == self.stage.end_step:
+                self.enter_stage(self.stage_index + 1)
+                self._set_training()
             self._stop_if_asked(watch)
             epoch, step_in_epoch = divmod(self.step, plan.view.steps_per_epoch)
             batch = plan.view.batch(epoch, step_in_epoch)
@@ -100,9 +93,9 @@ class TrainingLoop:
             self.step += 1
             pace.count(len(batch.images_BCHW))
             ended_epoch = step_in_epoch + 1 == plan.view.steps_per_epoch
-            if self.step % plan.steps_between_readings == 0 or self.step == plan.num_steps:
+            if self._is_reading_due():
                 self._read_losses(wait=False)
-            if ended_epoch and self._is_evaluation_due(epoch + 1):
+            if self._is_evaluation_due(epoch + 1, ended_epoch=ended_epoch):
                 self._evaluate(evaluate)
             # The end of a run is saved by the job, with the run among its finished ones.
             if self.step < plan.num_steps and watch.is_checkpoint_due():
@@ -120,31 +113,51 @@ class TrainingLoop:
         watch.save(self)
 
     def _take_step(self, batch: Batch) -> LossTerms:
-        plan, training = self.plan, self.plan.training
+        plan, stage = self.plan, self.stage
         # Dropout at step s draws from (seed, s) alone: a resumed run needs no generator state.
-        torch.manual_seed(derive_seed(training.seed, "step", self.step))
+        torch.manual_seed(derive_seed(plan.training.seed, "step", self.step))
         set_learning_rate(
             self.optimizer,
             learning_rate_at(
-                training.schedule,
-                base_rate=training.optimizer.learning_rate,
-                step=self.step,
-                num_steps=plan.num_steps,
+                stage.schedule,
+                base_rate=stage.optimizer.learning_rate,
+                step=self.step - stage.first_step,
+                num_steps=stage.num_steps,
                 steps_per_epoch=plan.view.steps_per_epoch,
             ),
         )
-        teacher_logits_BC = None
-        if plan.teacher is not None and plan.objective.needs_teacher:
-            teacher_logits_BC = plan.teacher(batch.images_BCHW)
+        teacher = self._ask_teacher(batch)
         with self.compute.autocast():
-            logits_BC = plan.classifier(batch.images_BCHW)
-        losses = plan.objective(logits_BC, batch.labels_B, teacher_logits_BC)
+            student: Observation = self._student(batch.images_BCHW)
+            losses: LossTerms = self.objective(
+                Step(
+                    student=student,
+                    teacher=teacher,
+                    labels=Labels(batch.labels_B) if self.objective.needs_labels else None,
+                    images_BCHW=batch.images_BCHW,
+                    indices_B=batch.indices_B,
+                    epoch=self.step / plan.view.steps_per_epoch,
+                )
+            )
         self.optimizer.zero_grad(set_to_none=True)
         losses.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        if training.gradient_clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.network.parameters(), training.gradient_clip_norm)
+        if plan.training.gradient_clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._trained, plan.training.gradient_clip_norm)
         self.optimizer.step()
         return losses
+
+    def _ask_teacher(self, batch: Batch) -> Observation | None:
+        if self.plan.teacher is None or not self.objective.needs_teacher:
+            return None
+        return self.plan.teacher.observe(
+            batch.images_BCHW,
+            self.objective.teacher_layers,
+            to_end=self.objective.needs_teacher_logits,
+        )
+
+    def _set_training(self) -> None:
+        self.network.train()
+        self.objective.train()
 
     def _stop_if_asked(self, watch: Watch) -> None:
         if watch.should_stop():
@@ -174,11 +187,18 @@ class TrainingLoop:
             step=step,
         )
 
-    def _is_evaluation_due(self, finished_epochs: int) -> bool:
-        is_last = finished_epochs == self.plan.training.num_epochs
-        return is_last or finished_epochs % self.plan.evaluate_every_epochs == 0
+    def _is_reading_due(self) -> bool:
+        # A window never spans two stages: their losses are not of one kind.
+        return self.step % self.plan.steps_between_readings == 0 or self.step == self.stage.end_step
+
+    def _is_evaluation_due(self, epochs: int, *, ended_epoch: bool) -> bool:
+        if self.step == self.plan.num_steps:
+            return True
+        # A stage that does not reach the logits has not begun to teach them.
+        reads_logits = self.objective.needs_student_logits
+        return ended_epoch and reads_logits and epochs % self.plan.evaluate_every_epochs == 0
 
     def _evaluate(self, evaluate: Callable[[], dict[str, float]]) -> None:
         self._record_landed(wait=True)
         self.recorder.add(self.plan.run, self.step, evaluate())
-        self.network.train()
+        self._set_training()

@@ -7,7 +7,7 @@ from kdcore.progress import Progress, Reporter
 from kdcore.trainer.recorder import Recorder
 
 if TYPE_CHECKING:
-    from kdcore.trainer.loop import RunPlan
+    from kdcore.trainer.plans import RunPlan
 
 _SECONDS_BETWEEN_REPORTS = 0.5
 _SMOOTHING = 0.3
@@ -53,15 +53,15 @@ class Pace:
     def _progress(self, step: int) -> Progress:
         plan = self._plan
         speed = self._images_per_second
-        runs = plan.num_runs
+        done = plan.steps_before + step
         # Later runs are counted at this run's speed; the control has no teacher and is faster.
-        steps_left = plan.num_steps * (runs - plan.run_index) - step
+        steps_left = plan.job_steps - done
         remaining = steps_left * plan.view.num_examples / plan.view.steps_per_epoch
         return Progress(
             run=plan.run,
-            fraction=min(1.0, (plan.run_index + step / plan.num_steps) / runs),
+            fraction=min(1.0, done / plan.job_steps),
             epoch=step // plan.view.steps_per_epoch,
-            num_epochs=plan.training.num_epochs,
+            num_epochs=plan.num_epochs,
             step=step,
             num_steps=plan.num_steps,
             images_per_second=speed,

@@ -24,7 +24,8 @@ def learning_rate_at(
     if isinstance(schedule, ConstantSchedule):
         return base_rate
     if isinstance(schedule, StepSchedule):
-        passed = sum(step >= milestone * steps_per_epoch for milestone in schedule.milestones)
+        unit = steps_per_epoch if schedule.unit == "epochs" else 1
+        passed = sum(step >= milestone * unit for milestone in schedule.milestones)
         return base_rate * schedule.gamma**passed
     progress = (step - warmup_steps) / max(1, num_steps - warmup_steps)
     cosine = 0.5 * (1 + math.cos(math.pi * progress))

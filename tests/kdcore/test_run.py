@@ -13,10 +13,11 @@ from kdcore.checkpoints import read_safetensors, write_safetensors
 from kdcore.data import ArrayDataset, builtin, load_dataset
 from kdcore.errors import Diverged, IncompatibleInputs, Interrupted, TimeLimitReached
 from kdcore.export import load_network
+from kdcore.job_runs import describe_network
 from kdcore.manifest import verify_manifest
 from kdcore.models import build_network
 from kdcore.progress import CheckpointSaved, Metrics, RunEvent, StageStarted
-from kdcore.run import RunResult, TeacherInput, describe_network, never_stop, run
+from kdcore.run import RunResult, TeacherInput, never_stop, run
 from kdcore.spec import Cnn, DistillJob, NetworkDescription, parse_job
 
 SPEC: dict[str, Any] = {

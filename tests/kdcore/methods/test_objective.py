@@ -5,10 +5,53 @@
 import pytest
 import torch
 
-from kdcore.methods import build_objective, cross_entropy, kd_loss, logit_matching_loss
-from kdcore.spec import LogitKd, LogitMatching
+from kdcore.features import Observation
+from kdcore.methods import (
+    CrossEntropy,
+    Labels,
+    MethodInputs,
+    Objective,
+    Step,
+    build_stages,
+    cross_entropy,
+    kd_loss,
+    logit_matching_loss,
+)
+from kdcore.spec import (
+    ImageInput,
+    LogitKd,
+    LogitMatching,
+    MethodSpec,
+    Mlp,
+    NetworkDescription,
+)
 
 LABELS_B = torch.tensor([0, 2, 1])
+STUDENT = NetworkDescription(
+    architecture=Mlp(hidden=(4,)),
+    input=ImageInput(channels=1, height=2, width=2),
+    num_classes=4,
+)
+
+
+def objective_of(method: MethodSpec | None) -> Objective:
+    (stage,) = build_stages(method, MethodInputs(STUDENT))
+    return stage.objective
+
+
+def step(
+    student_BC: torch.Tensor,
+    labels_B: torch.Tensor | None = LABELS_B,
+    teacher_BC: torch.Tensor | None = None,
+) -> Step:
+    return Step(
+        student=Observation(student_BC),
+        teacher=None if teacher_BC is None else Observation(teacher_BC),
+        labels=None if labels_B is None else Labels(labels_B),
+        images_BCHW=torch.zeros(len(student_BC), 1, 2, 2),
+        indices_B=torch.arange(len(student_BC)),
+        epoch=0.0,
+    )
 
 
 def _logits_BC(seed: int) -> torch.Tensor:
@@ -16,9 +59,9 @@ def _logits_BC(seed: int) -> torch.Tensor:
 
 
 def test_without_method_the_objective_is_cross_entropy_alone() -> None:
-    objective = build_objective(None)
+    objective = objective_of(None)
 
-    losses = objective(_logits_BC(0), LABELS_B, None)
+    losses = objective(step(_logits_BC(0)))
 
     assert objective.needs_labels
     assert not objective.needs_teacher
@@ -27,9 +70,9 @@ def test_without_method_the_objective_is_cross_entropy_alone() -> None:
 
 
 def test_logit_kd_adds_both_terms_with_their_weights() -> None:
-    objective = build_objective(LogitKd(temperature=4.0, ce_weight=0.25, kd_weight=0.5))
+    objective = objective_of(LogitKd(temperature=4.0, ce_weight=0.25, kd_weight=0.5))
 
-    losses = objective(_logits_BC(0), LABELS_B, _logits_BC(1))
+    losses = objective(step(_logits_BC(0), LABELS_B, _logits_BC(1)))
 
     hard = cross_entropy(_logits_BC(0), LABELS_B)
     soft = kd_loss(_logits_BC(0), _logits_BC(1), temperature=4.0)
@@ -39,9 +82,9 @@ def test_logit_kd_adds_both_terms_with_their_weights() -> None:
 
 
 def test_logit_matching_adds_both_terms_with_their_weights() -> None:
-    objective = build_objective(LogitMatching(ce_weight=0.25, kd_weight=0.5))
+    objective = objective_of(LogitMatching(ce_weight=0.25, kd_weight=0.5))
 
-    losses = objective(_logits_BC(0), LABELS_B, _logits_BC(1))
+    losses = objective(step(_logits_BC(0), LABELS_B, _logits_BC(1)))
 
     hard = cross_entropy(_logits_BC(0), LABELS_B)
     distance = logit_matching_loss(_logits_BC(0), _logits_BC(1))
@@ -50,9 +93,9 @@ def test_logit_matching_adds_both_terms_with_their_weights() -> None:
 
 
 def test_temperature_squared_stays_when_ce_weight_is_zero() -> None:
-    objective = build_objective(LogitKd(temperature=5.0, ce_weight=0.0, kd_weight=1.0))
+    objective = objective_of(LogitKd(temperature=5.0, ce_weight=0.0, kd_weight=1.0))
 
-    losses = objective(_logits_BC(0), None, _logits_BC(1))
+    losses = objective(step(_logits_BC(0), None, _logits_BC(1)))
 
     divergence = torch.nn.functional.kl_div(
         torch.log_softmax(_logits_BC(0) / 5, 1),
@@ -64,9 +107,9 @@ def test_temperature_squared_stays_when_ce_weight_is_zero() -> None:
 
 
 def test_label_term_keeps_its_weight_when_kd_weight_is_zero() -> None:
-    objective = build_objective(LogitKd(temperature=5.0, ce_weight=0.5, kd_weight=0.0))
+    objective = objective_of(LogitKd(temperature=5.0, ce_weight=0.5, kd_weight=0.0))
 
-    losses = objective(_logits_BC(0), LABELS_B, None)
+    losses = objective(step(_logits_BC(0)))
 
     assert not objective.needs_teacher
     torch.testing.assert_close(losses.total, 0.5 * cross_entropy(_logits_BC(0), LABELS_B))
@@ -74,18 +117,23 @@ def test_label_term_keeps_its_weight_when_kd_weight_is_zero() -> None:
 
 
 def test_term_of_weight_zero_does_not_enter_even_if_it_is_infinite() -> None:
-    objective = build_objective(LogitMatching(ce_weight=0.0, kd_weight=1.0))
+    objective = objective_of(LogitMatching(ce_weight=0.0, kd_weight=1.0))
     student_BC = torch.tensor([[3e38, -3e38]])
 
-    losses = objective(student_BC, torch.tensor([1]), student_BC.clone())
+    losses = objective(step(student_BC, torch.tensor([1]), student_BC.clone()))
 
     assert losses.total.item() == 0.0
+
+
+def test_objective_without_any_weight_is_refused() -> None:
+    with pytest.raises(ValueError, match="weight above 0"):
+        Objective([(0.0, CrossEntropy())])
 
 
 def test_terms_carry_no_gradient_and_the_total_does() -> None:
     student_BC = _logits_BC(0).requires_grad_()
 
-    losses = build_objective(LogitKd())(student_BC, LABELS_B, _logits_BC(1))
+    losses = objective_of(LogitKd())(step(student_BC, LABELS_B, _logits_BC(1)))
 
     assert losses.total.requires_grad
     assert not any(term.requires_grad for term in losses.terms.values())
@@ -93,21 +141,39 @@ def test_terms_carry_no_gradient_and_the_total_does() -> None:
 
 def test_total_is_float32_for_half_precision_logits_inside_autocast() -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        losses = build_objective(LogitKd())(_logits_BC(0).bfloat16(), LABELS_B, _logits_BC(1))
+        losses = objective_of(LogitKd())(step(_logits_BC(0).bfloat16(), LABELS_B, _logits_BC(1)))
 
     assert losses.total.dtype == torch.float32
 
 
 def test_missing_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"ce_weight 0\.1 needs labels"):
-        build_objective(LogitKd())(_logits_BC(0), None, _logits_BC(1))
+    with pytest.raises(ValueError, match="cross_entropy needs labels"):
+        objective_of(LogitKd())(step(_logits_BC(0), None, _logits_BC(1)))
 
 
 def test_missing_teacher_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"kd_weight 0\.9 needs a teacher"):
-        build_objective(LogitKd())(_logits_BC(0), LABELS_B, None)
+    with pytest.raises(ValueError, match="logit_kd needs a teacher"):
+        objective_of(LogitKd())(step(_logits_BC(0)))
 
 
 def test_teacher_logits_of_another_shape_are_refused_instead_of_broadcast() -> None:
     with pytest.raises(ValueError, match=r"\(3, 4\) and teacher logits \(3, 1\)"):
-        build_objective(LogitKd())(_logits_BC(0), LABELS_B, _logits_BC(1)[:, :1])
+        objective_of(LogitKd())(step(_logits_BC(0), LABELS_B, _logits_BC(1)[:, :1]))
+
+
+def test_mixed_labels_share_the_cross_entropy() -> None:
+    other_B, share_B = torch.tensor([1, 1, 1]), torch.tensor([1.0, 0.25, 0.0])
+    mixed = Step(
+        student=Observation(_logits_BC(0)),
+        teacher=None,
+        labels=Labels(LABELS_B, other_B, share_B),
+        images_BCHW=torch.zeros(3, 1, 2, 2),
+        indices_B=torch.arange(3),
+        epoch=0.0,
+    )
+
+    losses = objective_of(None)(mixed)
+
+    log_B = torch.log_softmax(_logits_BC(0), dim=1)
+    own_B, mixed_in_B = log_B[range(3), LABELS_B], log_B[range(3), other_B]
+    torch.testing.assert_close(losses.total, -(share_B * own_B + (1 - share_B) * mixed_in_B).mean())

@@ -351,6 +351,6 @@ class TestTelling:
         job_id = queue_job()
         fence = claim_job(job_id).fence
         with transaction(session_factory) as session:
-            jobs.resumed(session, fence, run=run, step=step, total_steps=12)  # type: ignore[arg-type]  # parametrised with runs
+            jobs.resumed(session, fence, run=run, step=step, total_steps=12)
         with reading(session_factory) as session:
             assert session.get_one(Attempt, (job_id, 1)).resumed_from_step == expected

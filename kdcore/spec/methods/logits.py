@@ -1,24 +1,13 @@
-"""The parameters of each distillation method. Formulas are in `kdcore/methods/<name>.py`."""
+"""Methods that compare logits. Formulas are in `kdcore/methods/<name>.py`."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Discriminator, Field, model_validator
+from pydantic import Field, model_validator
 
-from kdcore.spec.base import SpecModel, problem
-
-Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+from kdcore.spec.methods.base import MethodFields, Weight, require_some_weight
 
 
-def _require_some_weight(ce_weight: float, kd_weight: float) -> None:
-    if ce_weight == 0 and kd_weight == 0:
-        raise problem(
-            "no_loss_left",
-            "ce_weight and kd_weight are both 0, so there is nothing to learn; raise one.",
-            field="kd_weight",
-        )
-
-
-class LogitKd(SpecModel):
+class LogitKd(MethodFields):
     """Hinton, Vinyals, Dean 2015 (arXiv:1503.02531): soft targets at a temperature."""
 
     name: Literal["logit_kd"] = "logit_kd"
@@ -30,11 +19,11 @@ class LogitKd(SpecModel):
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
-        _require_some_weight(self.ce_weight, self.kd_weight)
+        require_some_weight(self.ce_weight, self.kd_weight)
         return self
 
 
-class LogitMatching(SpecModel):
+class LogitMatching(MethodFields):
     """Ba and Caruana 2014 (arXiv:1312.6184): squared distance between logits."""
 
     name: Literal["logit_matching"] = "logit_matching"
@@ -43,8 +32,5 @@ class LogitMatching(SpecModel):
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:
-        _require_some_weight(self.ce_weight, self.kd_weight)
+        require_some_weight(self.ce_weight, self.kd_weight)
         return self
-
-
-MethodSpec = Annotated[LogitKd | LogitMatching, Discriminator("name")]

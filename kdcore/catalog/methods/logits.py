@@ -1,48 +1,12 @@
-"""The methods that can be asked for: what each computes, its fields, needs and paper."""
+"""Methods that compare logits, as the catalog describes them."""
 
-from dataclasses import dataclass
-from typing import Any, Literal
-
+from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.papers import Paper
-from kdcore.catalog.schemas import schema_with_tag
-from kdcore.spec.base import SpecModel
 from kdcore.spec.methods import LogitKd, LogitMatching
 
 
-@dataclass(frozen=True)
-class Needs:
-    """What a method works on."""
-
-    min_teachers: int
-    max_teachers: int
-    labels: Literal["always", "if_ce_weight", "never"]
-    """`if_ce_weight`: only with a `ce_weight` above 0."""
-
-
-@dataclass(frozen=True)
-class MethodEntry:
-    """One published method."""
-
-    name: str
-    title: str
-    summary: str
-    formula: str
-    """Plain text: z logits, s student, t teacher, y label, B batch, p^T = softmax(z/T)."""
-    paper: Paper
-    spec: type[SpecModel]
-    needs: Needs
-
-    def json_schema(self) -> dict[str, Any]:
-        """Give the JSON Schema of the method's fields."""
-        return schema_with_tag(self.spec, "name")
-
-
-def methods() -> tuple[MethodEntry, ...]:
-    """List every method that a job can name."""
-    return (_logit_kd(), _logit_matching())
-
-
-def _logit_kd() -> MethodEntry:
+def logit_kd() -> MethodEntry:
+    """Describe `logit_kd`."""
     return MethodEntry(
         name="logit_kd",
         title="Soft targets at a temperature",
@@ -60,7 +24,8 @@ def _logit_kd() -> MethodEntry:
     )
 
 
-def _logit_matching() -> MethodEntry:
+def logit_matching() -> MethodEntry:
+    """Describe `logit_matching`."""
     return MethodEntry(
         name="logit_matching",
         title="Logit matching",

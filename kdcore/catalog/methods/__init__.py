@@ -1,0 +1,14 @@
+"""The methods that can be asked for: what each computes, its fields, needs, stages and paper."""
+
+from kdcore.catalog.methods.entry import MethodEntry, Needs
+from kdcore.catalog.methods.logits import logit_kd, logit_matching
+
+__all__ = ["MethodEntry", "Needs", "methods"]
+
+
+def methods() -> tuple[MethodEntry, ...]:
+    """List every method that a job can name."""
+    return (
+        logit_kd(),
+        logit_matching(),
+    )

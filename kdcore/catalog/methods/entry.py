@@ -1,0 +1,41 @@
+"""What the catalog says of a method."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kdcore.catalog.papers import Paper
+from kdcore.catalog.schemas import schema_with_tag
+from kdcore.spec.methods import MethodFields
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method works on."""
+
+    min_teachers: int
+    max_teachers: int
+    labels: Literal["always", "if_ce_weight", "never"]
+    """`if_ce_weight`: only with a `ce_weight` above 0."""
+
+
+@dataclass(frozen=True)
+class MethodEntry:
+    """One published method."""
+
+    name: str
+    title: str
+    summary: str
+    formula: str
+    """Plain text: z logits, s student, t teacher, y label, B batch, p^T = softmax(z/T)."""
+    paper: Paper
+    spec: type[MethodFields]
+    needs: Needs
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of its stages, in order, as `training.stages` overrides them."""
+        return self.spec.STAGES
+
+    def json_schema(self) -> dict[str, Any]:
+        """Give the JSON Schema of the method's fields."""
+        return schema_with_tag(self.spec, "name")

@@ -1,0 +1,148 @@
+"""The runs of a job: which there are, and what each of them trains."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch.nn import functional
+
+from kdcore.data import ArrayDataset, TrainView
+from kdcore.devices import Compute
+from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
+from kdcore.methods import MethodInputs, build_stages
+from kdcore.methods.stage import LayerShapes
+from kdcore.models import Classifier, build_network, channels_last, tappable_layers
+from kdcore.report import Run
+from kdcore.seeds import derive_seed
+from kdcore.spec import DistillJob, MethodSpec, NetworkDescription, TrainJob
+from kdcore.spec.stages import SINGLE_STAGE, PlannedStage, plan_control, plan_stages
+from kdcore.teacher import Teacher
+from kdcore.trainer import RunPlan, StagePlan
+from kdcore.trainer.checkpoints import Tensors
+
+JobSpec = TrainJob | DistillJob
+
+
+class JobRuns:
+    """The networks and data of one job, made for the trainer as it asks for them."""
+
+    def __init__(
+        self,
+        spec: JobSpec,
+        dataset: ArrayDataset,
+        *,
+        teacher: Teacher | None,
+        teacher_description: NetworkDescription | None,
+        compute: Compute,
+    ) -> None:
+        self.spec = spec
+        self.dataset = dataset
+        self.teacher = teacher
+        self.compute = compute
+        self.description = describe_network(spec, dataset)
+        self.runs = runs_of(spec)
+        self._teacher_layers = _layer_shapes(teacher_description) if teacher_description else {}
+        seed, device = spec.training.seed, compute.device
+        self._view = TrainView(
+            dataset.split("train"),
+            transfer=spec.transfer,
+            batch_size=spec.training.batch_size,
+            seed=seed,
+            device=device,
+        )
+
+    def plan(self, run: Run, finished: Mapping[Run, Tensors]) -> RunPlan:
+        """Make a run with fresh weights: student and control begin with the same."""
+        del finished
+        spec = self.spec
+        network = build_network(
+            self.description,
+            device=self.compute.device,
+            seed=derive_seed(spec.training.seed, "weights"),
+        )
+        method = spec.method if isinstance(spec, DistillJob) and run == "student" else None
+        per_epoch = self._view.steps_per_epoch
+        lengths = {each: _steps_of(self._planned(each), per_epoch) for each in self.runs}
+        before = self.runs[: self.runs.index(run)]
+        return RunPlan(
+            run=run,
+            classifier=Classifier(channels_last(network), self.description.input),
+            teacher=self.teacher if method is not None else None,
+            view=self._view,
+            training=spec.training,
+            stages=self._stages(run, method),
+            evaluate_every_epochs=spec.evaluation.every_epochs,
+            steps_before=sum(lengths[each] for each in before),
+            job_steps=sum(lengths.values()),
+        )
+
+    def _planned(self, run: Run) -> tuple[PlannedStage, ...]:
+        """Tell the stages of a run and their lengths, without what they minimise."""
+        if not isinstance(self.spec, DistillJob):
+            return plan_stages(SINGLE_STAGE, self.spec.training)
+        stages = plan_stages(self.spec.method.STAGES, self.spec.training)
+        if run == "control":
+            return (plan_control(stages, self._view.steps_per_epoch),)
+        return stages
+
+    def _stages(self, run: Run, method: MethodSpec | None) -> tuple[StagePlan, ...]:
+        inputs = MethodInputs(
+            student=self.description,
+            student_layers=_layer_shapes(self.description),
+            teacher_layers=self._teacher_layers if method is not None else {},
+            teacher=self.teacher if method is not None else None,
+            num_examples=len(self.dataset.split("train")),
+            seed=derive_seed(self.spec.training.seed, "method"),
+        )
+        built = build_stages(method, inputs)
+        stages: list[StagePlan] = []
+        for planned, stage in zip(self._planned(run), built, strict=True):
+            stages.append(
+                StagePlan(
+                    name=planned.name,
+                    objective=stage.objective,
+                    optimizer=planned.optimizer,
+                    schedule=planned.schedule,
+                    first_step=stages[-1].end_step if stages else 0,
+                    num_steps=planned.steps(self._view.steps_per_epoch),
+                )
+            )
+        return tuple(stages)
+
+    def evaluate(self, plan: RunPlan) -> dict[str, float]:
+        """Accuracy and cross-entropy on the test split, for the live curve."""
+        test = self.dataset.split("test")
+        logits_NC = predict_logits(
+            plan.classifier, test, batch_size=DEFAULT_BATCH_SIZE, device=self.compute.device
+        )
+        labels_N = torch.from_numpy(test.labels_N.copy())
+        accuracy = (logits_NC.argmax(dim=1) == labels_N).double().mean()
+        return {
+            "test_accuracy": float(accuracy),
+            "test_cross_entropy": float(functional.cross_entropy(logits_NC, labels_N)),
+        }
+
+
+def describe_network(spec: JobSpec, dataset: ArrayDataset) -> NetworkDescription:
+    """Describe the network that `spec` trains on `dataset`: its input, classes, normalisation."""
+    description = dataset.description
+    return NetworkDescription(
+        architecture=spec.student if isinstance(spec, DistillJob) else spec.network,
+        input=description.image_input,
+        num_classes=description.num_classes,
+        class_names=description.class_names,
+    )
+
+
+def _layer_shapes(description: NetworkDescription) -> LayerShapes:
+    return {layer.name: layer.shape for layer in tappable_layers(description)}
+
+
+def _steps_of(stages: Sequence[PlannedStage], steps_per_epoch: int) -> int:
+    return sum(stage.steps(steps_per_epoch) for stage in stages)
+
+
+def runs_of(spec: JobSpec) -> tuple[Run, ...]:
+    """Name the runs of a job in the order in which they train."""
+    if isinstance(spec, TrainJob):
+        return ("network",)
+    return ("student", "control") if spec.control else ("student",)

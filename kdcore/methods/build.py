@@ -1,0 +1,29 @@
+"""From a method's spec to its stages: the list of every method that can run."""
+
+from kdcore.methods.cross_entropy import CrossEntropy
+from kdcore.methods.logit_kd import logit_kd_stages
+from kdcore.methods.logit_matching import logit_matching_stages
+from kdcore.methods.objective import Objective
+from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
+from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec
+
+
+def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
+    """Make the stages of `method`, in order; None is training on labels alone.
+
+    Raises:
+        IncompatibleInputs: layers that the method names do not exist or do not fit one another.
+    """
+    del inputs
+    match method:
+        case None:
+            return label_stages()
+        case LogitKd():
+            return logit_kd_stages(method)
+        case LogitMatching():
+            return logit_matching_stages(method)
+
+
+def label_stages() -> tuple[MethodStage, ...]:
+    """Make the one stage of training on labels alone."""
+    return (MethodStage(TRAINING_STAGE, Objective([(1.0, CrossEntropy())])),)

@@ -1,0 +1,43 @@
+"""The stages that a method brings, and what it may know to build them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from kdcore.methods.objective import Objective
+from kdcore.spec.networks import NetworkDescription
+from kdcore.teacher import Teacher
+
+TRAINING_STAGE = "training"
+"""The stage that every run has, and the last one of each."""
+
+LayerShapes = Mapping[str, tuple[int, ...]]
+"""Shape of one image's output by layer name, such as (64, 8, 8)."""
+
+
+@dataclass(frozen=True)
+class MethodStage:
+    """One stage: `name` as `training.stages` overrides it, and what it minimises."""
+
+    name: str
+    objective: Objective
+
+
+@dataclass(frozen=True)
+class MethodInputs:
+    """What a method is built for.
+
+    Attributes:
+        student: The network that learns.
+        student_layers: Every layer of it that can be tapped.
+        teacher_layers: The same of the teacher; empty without one.
+        teacher: The teacher itself, for methods that read its weights.
+        num_examples: Size of the train split, which `Step.indices_B` counts in.
+        seed: Of everything that the method draws, such as a regressor's first weights.
+    """
+
+    student: NetworkDescription
+    student_layers: LayerShapes = field(default_factory=dict)
+    teacher_layers: LayerShapes = field(default_factory=dict)
+    teacher: Teacher | None = None
+    num_examples: int = 0
+    seed: int = 0

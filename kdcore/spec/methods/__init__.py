@@ -1,0 +1,23 @@
+"""The parameters of each distillation method. Formulas are in `kdcore/methods/<name>.py`."""
+
+from typing import Annotated
+
+from pydantic import Discriminator
+
+from kdcore.spec.methods.base import MethodFields
+from kdcore.spec.methods.layers import FlowPair, LayerPair
+from kdcore.spec.methods.logits import LogitKd, LogitMatching
+
+MethodSpec = Annotated[
+    LogitKd | LogitMatching,
+    Discriminator("name"),
+]
+
+__all__ = [
+    "FlowPair",
+    "LayerPair",
+    "LogitKd",
+    "LogitMatching",
+    "MethodFields",
+    "MethodSpec",
+]

@@ -1,0 +1,29 @@
+"""What the specs of all methods share: weights and stages."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from kdcore.spec.base import SpecModel, problem
+
+Weight = Annotated[float, Field(ge=0.0, le=1e6)]
+
+
+class MethodFields(SpecModel):
+    """What every method has. `STAGES` are the names that `training.stages` may override."""
+
+    STAGES: ClassVar[tuple[str, ...]] = ("training",)
+
+
+def require_some_weight(*weights: float) -> None:
+    """Refuse a method all of whose weights are 0.
+
+    Raises:
+        PydanticCustomError: `no_loss_left`.
+    """
+    if not any(weights):
+        raise problem(
+            "no_loss_left",
+            "ce_weight and kd_weight are both 0, so there is nothing to learn; raise one.",
+            field="kd_weight",
+        )

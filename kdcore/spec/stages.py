@@ -1,0 +1,98 @@
+"""The stages of a run: names from its method, length and optimizer from `training`. No torch.
+
+A run is a list of stages that follow each other on one network. Epochs and data order go on from
+stage to stage; each stage has a new optimizer and its own schedule.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from kdcore.spec.base import problem
+from kdcore.spec.training import (
+    OptimizerSpec,
+    ScheduleSpec,
+    StageSpec,
+    StepSchedule,
+    TrainingSpec,
+)
+
+SINGLE_STAGE = ("training",)
+
+# Without a word from the spec, each stage before the last takes this share of its epochs.
+_EARLIER_STAGE_SHARE = 3
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """One stage with everything filled in; its length is in epochs or in steps, never both."""
+
+    name: str
+    num_epochs: int | None
+    num_steps: int | None
+    optimizer: OptimizerSpec
+    schedule: ScheduleSpec
+
+    def steps(self, steps_per_epoch: int) -> int:
+        """Optimizer steps of this stage."""
+        return self.num_steps or (self.num_epochs or 0) * steps_per_epoch
+
+
+def plan_stages(names: tuple[str, ...], training: TrainingSpec) -> tuple[PlannedStage, ...]:
+    """Fill in every stage of a method with stages `names`, the last being the main one.
+
+    Left to itself the last stage has the length, optimizer and schedule of `training`, and each
+    stage before it a third of that length, at least one epoch.
+    """
+    overrides = {stage.stage: stage for stage in training.stages}
+    return tuple(
+        _planned(name, overrides.get(name), training, is_last=name == names[-1]) for name in names
+    )
+
+
+def check_stage_names(names: tuple[str, ...], training: TrainingSpec) -> None:
+    """Refuse overrides of stages that the method does not have.
+
+    Raises:
+        PydanticCustomError: `unknown_stage`, naming the ones it has.
+    """
+    for index, stage in enumerate(training.stages):
+        if stage.stage not in names:
+            raise problem(
+                "unknown_stage",
+                f"There is no stage {stage.stage!r} here; the stages are {', '.join(names)}.",
+                field=f"training/stages/{index}/stage",
+            )
+
+
+def plan_control(stages: tuple[PlannedStage, ...], steps_per_epoch: int) -> PlannedStage:
+    """Give the control the budget of all `stages` together, under the last one's recipe.
+
+    So a method with an earlier stage is compared with as many steps on labels alone. Milestones
+    move in proportion; warm-up stays as long as it is.
+    """
+    main = stages[-1]
+    if len(stages) == 1:
+        return main
+    total = sum(stage.steps(steps_per_epoch) for stage in stages)
+    schedule = main.schedule
+    if isinstance(schedule, StepSchedule):
+        stretch = total / main.steps(steps_per_epoch)
+        unit = steps_per_epoch if schedule.unit == "epochs" else 1
+        moved = sorted({math.ceil(m * unit * stretch) for m in schedule.milestones})
+        schedule = schedule.model_copy(update={"milestones": tuple(moved), "unit": "steps"})
+    return replace(main, num_epochs=None, num_steps=total, schedule=schedule)
+
+
+def _planned(
+    name: str, override: StageSpec | None, training: TrainingSpec, *, is_last: bool
+) -> PlannedStage:
+    share = 1 if is_last else _EARLIER_STAGE_SHARE
+    num_epochs: int | None = max(1, training.num_epochs // share)
+    num_steps = None
+    optimizer, schedule = training.optimizer, training.schedule
+    if override is not None:
+        optimizer = override.optimizer or optimizer
+        schedule = override.schedule or schedule
+        if override.num_epochs is not None or override.num_steps is not None:
+            num_epochs, num_steps = override.num_epochs, override.num_steps
+    return PlannedStage(name, num_epochs, num_steps, optimizer, schedule)
