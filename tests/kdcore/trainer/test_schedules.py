@@ -34,3 +34,10 @@ def test_warmup_rises_linearly_and_reaches_the_base_rate_at_its_last_step() -> N
     assert [rate(schedule, step) for step in (0, 9, 19)] == pytest.approx([0.02, 0.2, 0.4])
     assert rate(schedule, 20) == 0.4
     assert rate(schedule, 60) == pytest.approx(0.2)
+
+
+def test_milestones_may_count_steps() -> None:
+    schedule = StepSchedule(milestones=(25,), unit="steps")
+
+    assert rate(schedule, 24) == 0.4
+    assert rate(schedule, 25) == pytest.approx(0.04)

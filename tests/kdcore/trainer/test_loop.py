@@ -1,0 +1,233 @@
+"""One run through its stages: what each stage computes, and what it takes over from the last."""
+
+# B batch, C channels, F features, H height, W width
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from kdcore.data import TrainView
+from kdcore.data.dataset import ArraySplit
+from kdcore.devices import Compute
+from kdcore.errors import Interrupted
+from kdcore.methods import CrossEntropy, Objective, Step, Term
+from kdcore.models import Classifier, build_network
+from kdcore.progress import RunEvent
+from kdcore.seeds import derive_seed
+from kdcore.spec import (
+    ConstantSchedule,
+    ImageInput,
+    Mlp,
+    NetworkDescription,
+    NoAugmentation,
+    Sgd,
+    TrainingSpec,
+    TransferSpec,
+)
+from kdcore.teacher import Teacher
+from kdcore.trainer import RunPlan, StagePlan
+from kdcore.trainer.history import History
+from kdcore.trainer.loop import TrainingLoop, Watch
+from kdcore.trainer.recorder import Recorder
+
+COMPUTE = Compute(torch.device("cpu"), "float32", num_threads=1)
+DESCRIPTION = NetworkDescription(
+    architecture=Mlp(hidden=(6,)),
+    input=ImageInput(channels=1, height=2, width=2),
+    num_classes=3,
+)
+NUM_EXAMPLES, BATCH_SIZE, STEPS_PER_EPOCH = 24, 8, 3
+HIDDEN, LAST = "hidden.0", "classifier"
+
+
+class HiddenSquares(Term):
+    """Mean squares of a hidden layer, brought to another width by a matrix that trains."""
+
+    name = "hidden_squares"
+    student_layers = (HIDDEN,)
+    needs_teacher = False
+    needs_student_logits = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.matrix_FF = nn.Parameter(torch.eye(6))
+
+    def forward(self, step: Step) -> torch.Tensor:
+        return (step.student.features[HIDDEN] @ self.matrix_FF).square().mean()
+
+
+class Asked(Term):
+    """Remembers what it was shown."""
+
+    name = "asked"
+
+    def __init__(self, *, needs_teacher_logits: bool) -> None:
+        super().__init__()
+        self.needs_teacher_logits = needs_teacher_logits
+        self.teacher_layers = (HIDDEN,)
+        self.seen: list[Step] = []
+
+    def forward(self, step: Step) -> torch.Tensor:
+        self.seen.append(step)
+        return step.student.logits.square().mean()
+
+
+def view() -> TrainView:
+    pixels = np.random.default_rng(0).integers(0, 256, (NUM_EXAMPLES, 2, 2, 1), dtype=np.uint8)
+    labels_N = np.arange(NUM_EXAMPLES, dtype=np.int64) % 3
+    return TrainView(
+        ArraySplit(pixels, labels_N),
+        transfer=TransferSpec(augmentation=NoAugmentation()),
+        batch_size=BATCH_SIZE,
+        seed=0,
+        device=COMPUTE.device,
+    )
+
+
+def plan(stages: Sequence[tuple[Objective, int]], *, teacher: Teacher | None = None) -> RunPlan:
+    planned: list[StagePlan] = []
+    for number, (objective, num_steps) in enumerate(stages):
+        planned.append(
+            StagePlan(
+                name=f"stage {number}",
+                objective=objective,
+                optimizer=Sgd(learning_rate=0.1, momentum=0.9),
+                schedule=ConstantSchedule(),
+                first_step=planned[-1].end_step if planned else 0,
+                num_steps=num_steps,
+            )
+        )
+    network = build_network(DESCRIPTION, seed=1)
+    return RunPlan(
+        run="student",
+        classifier=Classifier(network, DESCRIPTION.input),
+        teacher=teacher,
+        view=view(),
+        training=TrainingSpec(batch_size=BATCH_SIZE),
+        stages=tuple(planned),
+        evaluate_every_epochs=1,
+        steps_before=0,
+        job_steps=planned[-1].end_step,
+    )
+
+
+def loop_of(run_plan: RunPlan, events: list[RunEvent] | None = None) -> TrainingLoop:
+    report = (events if events is not None else []).append
+    return TrainingLoop(run_plan, compute=COMPUTE, recorder=Recorder(History(), report))
+
+
+def watch(*, should_stop: Callable[[], bool] = lambda: False) -> Watch:
+    return Watch(
+        report=lambda _event: None,
+        should_stop=should_stop,
+        save=lambda _loop: None,
+        is_checkpoint_due=lambda: False,
+        time_left_seconds=lambda: 1.0,
+    )
+
+
+def labels() -> Objective:
+    return Objective([(1.0, CrossEntropy())])
+
+
+def hidden() -> Objective:
+    return Objective([(1.0, HiddenSquares())])
+
+
+def test_layers_beyond_the_last_tapped_one_do_not_run_in_a_stage_without_logits() -> None:
+    run_plan = plan([(hidden(), 2)])
+    before = {name: value.clone() for name, value in state(run_plan).items()}
+    calls: list[int] = []
+    run_plan.classifier.network.get_submodule(LAST).register_forward_hook(
+        lambda *_: calls.append(1)
+    )
+
+    loop_of(run_plan).train(watch(), dict)
+
+    changed = {name for name, value in state(run_plan).items() if not value.equal(before[name])}
+    assert calls == []
+    assert changed == {f"{HIDDEN}.linear.weight", f"{HIDDEN}.linear.bias"}
+
+
+def test_parameters_of_the_objective_train_with_the_student() -> None:
+    objective = hidden()
+
+    loop_of(plan([(objective, 2)])).train(watch(), dict)
+
+    (matrix_FF,) = objective.parameters()
+    assert not torch.equal(matrix_FF, torch.eye(6))
+
+
+def test_second_stage_begins_with_an_optimizer_that_remembers_nothing() -> None:
+    """With the momentum of the first stage kept, its first step would be another one."""
+    run_plan = plan([(labels(), 2), (labels(), 1)])
+    loop = loop_of(run_plan)
+    with pytest.raises(Interrupted):
+        loop.train(watch(should_stop=lambda: loop.step == 2), dict)
+    before = {name: value.clone() for name, value in state(run_plan).items()}
+    batch = run_plan.view.batch(0, 2)
+    torch.manual_seed(derive_seed(0, "step", 2))
+    loss = nn.functional.cross_entropy(run_plan.classifier(batch.images_BCHW), batch.labels_B)
+    gradients = torch.autograd.grad(loss, list(run_plan.classifier.network.parameters()))
+
+    loop.train(watch(), dict)
+
+    names = [name for name, _ in run_plan.classifier.network.named_parameters()]
+    for name, gradient in zip(names, gradients, strict=True):
+        torch.testing.assert_close(state(run_plan)[name], before[name] - 0.1 * gradient)
+
+
+def test_data_goes_on_where_the_stage_before_ended() -> None:
+    first, second = Asked(needs_teacher_logits=False), Asked(needs_teacher_logits=False)
+    first.needs_teacher = second.needs_teacher = False
+    run_plan = plan([(Objective([(1.0, first)]), 2), (Objective([(1.0, second)]), 2)])
+
+    loop_of(run_plan).train(watch(), dict)
+
+    seen = [step.indices_B.tolist() for step in (*first.seen, *second.seen)]
+    expected = [
+        run_plan.view.batch(*divmod(s, STEPS_PER_EPOCH)).indices_B.tolist() for s in range(4)
+    ]
+    assert seen == expected
+    assert [step.epoch for step in second.seen] == pytest.approx([2 / 3, 1.0])
+
+
+@pytest.mark.parametrize("needs_logits", [True, False])
+def test_teacher_answers_no_more_than_the_terms_read(needs_logits: bool) -> None:
+    term = Asked(needs_teacher_logits=needs_logits)
+    teacher = Teacher(Classifier(build_network(DESCRIPTION, seed=2), DESCRIPTION.input))
+
+    loop_of(plan([(Objective([(1.0, term)]), 1)], teacher=teacher)).train(watch(), dict)
+
+    (step,) = term.seen
+    assert step.teacher is not None
+    assert (step.teacher.logits_BC is not None) == needs_logits
+    assert list(step.teacher.features) == [HIDDEN]
+    assert step.labels is None
+
+
+def test_mean_losses_never_span_two_stages() -> None:
+    run_plan = plan([(hidden(), 4), (labels(), 3)])
+    loop = loop_of(run_plan)
+
+    loop.train(watch(), dict)
+
+    history = loop.recorder.history
+    assert history.series("student", "hidden_squares")[0] == [4]
+    assert history.series("student", "cross_entropy")[0] == [7]
+    assert history.series("student", "loss")[0] == [4, 7]
+
+
+def test_accuracy_is_not_read_while_a_stage_does_not_reach_the_logits() -> None:
+    loop = loop_of(plan([(hidden(), 2 * STEPS_PER_EPOCH), (labels(), STEPS_PER_EPOCH)]))
+
+    loop.train(watch(), lambda: {"test_accuracy": 0.5})
+
+    assert loop.recorder.history.series("student", "test_accuracy")[0] == [3 * STEPS_PER_EPOCH]
+
+
+def state(run_plan: RunPlan) -> dict[str, torch.Tensor]:
+    return dict(run_plan.classifier.network.state_dict())
