@@ -84,7 +84,7 @@ class MethodRead(Answer):
                         "url": "https://arxiv.org/abs/1503.02531",
                     },
                     "json_schema": {"type": "object"},
-                    "needs": {"min_teachers": 1, "max_teachers": 1, "labels": "if_ce_weight"},
+                    "needs": {"min_teachers": 1, "max_teachers": 8, "labels": "if_ce_weight"},
                 }
             ]
         }

@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, model_validator
 from kdcore.spec.architectures import Architecture
 from kdcore.spec.base import Names, SpecModel, problem
 from kdcore.spec.methods import LogitKd, MethodSpec
+from kdcore.spec.methods.base import MAX_TEACHERS
 from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
 from kdcore.spec.training import TrainingSpec
 from kdcore.spec.transfer import TransferSpec
@@ -101,7 +102,7 @@ class DistillJob(_JobFields):
 
     kind: Literal["distill"] = "distill"
     teachers: Annotated[tuple[TeacherReference, ...], Field(strict=False)] = Field(
-        min_length=1, max_length=1, description="The teacher, as a list of one."
+        (), max_length=MAX_TEACHERS, description="As many as the method takes; most take one."
     )
     student: Architecture = Field(description="The network that learns from the teacher.")
     method: MethodSpec = LogitKd()
@@ -111,12 +112,32 @@ class DistillJob(_JobFields):
     calibration: Calibration = Calibration()
 
     @model_validator(mode="after")
+    def _check_num_teachers(self) -> Self:
+        given, (fewest, most) = len(self.teachers), self.method.NUM_TEACHERS
+        if fewest <= given <= most:
+            return self
+        if "teachers" not in self.model_fields_set:
+            raise problem("field_missing", "This field is required.", field="teachers")
+        raise problem(
+            "too_short" if given < fewest else "too_long",
+            f"{self.method.name} takes {_count_of_teachers(fewest, most)}, not {given}.",
+            field="teachers",
+        )
+
+    @model_validator(mode="after")
     def _check_stages(self) -> Self:
         check_stage_names(self.method.STAGES, self.training)
         return self
 
     @model_validator(mode="after")
     def _check_unlabeled(self) -> Self:
+        if self.transfer.unlabeled and not self.teachers:
+            raise problem(
+                "unlabeled_needs_teacher",
+                f"{self.method.name} has no teacher and learns from labels; set "
+                "transfer.unlabeled to false.",
+                field="transfer/unlabeled",
+            )
         if self.transfer.unlabeled and self.method.ce_weight > 0:
             raise problem(
                 "unlabeled_needs_no_labels",
@@ -130,6 +151,14 @@ class DistillJob(_JobFields):
                 field="control",
             )
         return self
+
+
+def _count_of_teachers(fewest: int, most: int) -> str:
+    if not most:
+        return "no teacher"
+    if fewest == most:
+        return "1 teacher" if most == 1 else f"{most} teachers"
+    return f"{fewest} to {most} teachers"
 
 
 JobSpec = Annotated[TrainJob | DistillJob, Discriminator("kind")]

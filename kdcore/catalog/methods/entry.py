@@ -7,6 +7,9 @@ from kdcore.catalog.papers import Paper
 from kdcore.catalog.schemas import schema_with_tag
 from kdcore.spec.methods import MethodFields
 
+LabelUse = Literal["always", "if_ce_weight", "never"]
+"""`if_ce_weight`: only with a `ce_weight` above 0."""
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -14,8 +17,7 @@ class Needs:
 
     min_teachers: int
     max_teachers: int
-    labels: Literal["always", "if_ce_weight", "never"]
-    """`if_ce_weight`: only with a `ce_weight` above 0."""
+    labels: LabelUse
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,13 @@ class MethodEntry:
     """Plain text: z logits, s student, t teacher, y label, B batch, p^T = softmax(z/T)."""
     paper: Paper
     spec: type[MethodFields]
-    needs: Needs
+    labels: LabelUse
+
+    @property
+    def needs(self) -> Needs:
+        """What it works on; the numbers of teachers are those that its spec enforces."""
+        fewest, most = self.spec.NUM_TEACHERS
+        return Needs(min_teachers=fewest, max_teachers=most, labels=self.labels)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """Methods that compare logits, as the catalog describes them."""
 
-from kdcore.catalog.methods.entry import MethodEntry, Needs
+from kdcore.catalog.methods.entry import MethodEntry
 from kdcore.catalog.papers import Paper
 from kdcore.spec.methods import LogitKd, LogitMatching
 
@@ -20,7 +20,7 @@ def logit_kd() -> MethodEntry:
             url="https://arxiv.org/abs/1503.02531",
         ),
         spec=LogitKd,
-        needs=Needs(min_teachers=1, max_teachers=1, labels="if_ce_weight"),
+        labels="if_ce_weight",
     )
 
 
@@ -39,5 +39,5 @@ def logit_matching() -> MethodEntry:
             url="https://arxiv.org/abs/1312.6184",
         ),
         spec=LogitMatching,
-        needs=Needs(min_teachers=1, max_teachers=1, labels="if_ce_weight"),
+        labels="if_ce_weight",
     )

@@ -6,13 +6,21 @@ from pydantic import Field
 
 from kdcore.spec.base import SpecModel, problem
 
+MAX_TEACHERS = 8
+
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 
 
 class MethodFields(SpecModel):
-    """What every method has. `STAGES` are the names that `training.stages` may override."""
+    """What every method has.
+
+    Attributes:
+        STAGES: The names that `training.stages` may override.
+        NUM_TEACHERS: The fewest and the most teachers that the method learns from at once.
+    """
 
     STAGES: ClassVar[tuple[str, ...]] = ("training",)
+    NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, 1)
 
 
 def require_some_weight(*weights: float) -> None:

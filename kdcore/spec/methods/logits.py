@@ -1,14 +1,16 @@
 """Methods that compare logits. Formulas are in `kdcore/methods/<name>.py`."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from kdcore.spec.methods.base import MethodFields, Weight, require_some_weight
+from kdcore.spec.methods.base import MAX_TEACHERS, MethodFields, Weight, require_some_weight
 
 
 class LogitKd(MethodFields):
     """Hinton, Vinyals, Dean 2015 (arXiv:1503.02531): soft targets at a temperature."""
+
+    NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, MAX_TEACHERS)
 
     name: Literal["logit_kd"] = "logit_kd"
     temperature: float = Field(
@@ -25,6 +27,8 @@ class LogitKd(MethodFields):
 
 class LogitMatching(MethodFields):
     """Ba and Caruana 2014 (arXiv:1312.6184): squared distance between logits."""
+
+    NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, MAX_TEACHERS)
 
     name: Literal["logit_matching"] = "logit_matching"
     ce_weight: Weight = Field(0.0, description="Weight of the cross-entropy with the labels.")

@@ -35,7 +35,7 @@ def test_every_method_can_be_named_in_a_job(client: Client) -> None:
             {
                 "kind": "distill",
                 "dataset": "digits",
-                "teachers": [{"model": "mdl_x"}],
+                "teachers": [{"model": "mdl_x"}] * item["needs"]["min_teachers"],
                 "student": {"architecture": "mlp", "hidden": [8]},
                 "method": {"name": item["name"]},
             }

@@ -105,7 +105,9 @@ def test_resolved_spec_has_every_default_filled_in() -> None:
         ("kind", GONE, "/kind", "field_missing", "required"),
         ("kind", "teach", "/kind", "unknown_choice", "distill"),
         ("dataset", GONE, "/dataset", "field_missing", "required"),
-        ("teachers", [], "/teachers", "too_short", "at least 1"),
+        ("teachers", GONE, "/teachers", "field_missing", "required"),
+        ("teachers", [], "/teachers", "too_short", "logit_kd takes 1 to 8 teachers, not 0."),
+        ("teachers", [{"model": "m"}] * 9, "/teachers", "too_long", "at most 8"),
         ("teachers", [{"weight": 1}], "/teachers/0/model", "field_missing", "required"),
         (
             "student",
