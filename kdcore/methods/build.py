@@ -4,8 +4,9 @@ from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
 from kdcore.methods.objective import Objective
+from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
-from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec
+from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec, Rkd
 
 
 def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
@@ -22,6 +23,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return logit_kd_stages(method)
         case LogitMatching():
             return logit_matching_stages(method)
+        case Rkd():
+            return rkd_stages(method)
 
 
 def label_stages() -> tuple[MethodStage, ...]:

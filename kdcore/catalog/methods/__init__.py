@@ -2,6 +2,7 @@
 
 from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
+from kdcore.catalog.methods.rkd import rkd
 
 __all__ = ["MethodEntry", "Needs", "methods"]
 
@@ -11,4 +12,5 @@ def methods() -> tuple[MethodEntry, ...]:
     return (
         logit_kd(),
         logit_matching(),
+        rkd(),
     )

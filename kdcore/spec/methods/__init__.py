@@ -7,9 +7,10 @@ from pydantic import Discriminator
 from kdcore.spec.methods.base import MethodFields
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
+from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    LogitKd | LogitMatching,
+    LogitKd | LogitMatching | Rkd,
     Discriminator("name"),
 ]
 
@@ -20,4 +21,5 @@ __all__ = [
     "LogitMatching",
     "MethodFields",
     "MethodSpec",
+    "Rkd",
 ]

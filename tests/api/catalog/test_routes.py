@@ -24,7 +24,7 @@ def test_architectures_have_schema_limits_and_names(client: Client) -> None:
 def test_methods_have_schema_formula_and_paper(client: Client) -> None:
     items = client.get("/v1/methods").json()["items"]
     found = {item["name"]: item for item in items}
-    assert set(found) == {"logit_kd", "logit_matching"}
+    assert {"logit_kd", "logit_matching", "rkd"} <= set(found)
     assert found["logit_kd"]["paper"]["year"] == 2015
     assert "temperature" in found["logit_kd"]["json_schema"]["properties"]
 
