@@ -1,11 +1,16 @@
-"""The runs of a job: which there are, and what each of them trains."""
+"""The runs of a job: which there are, and what each of them trains.
+
+V examples of the validation hold-out.
+"""
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from torch.nn import functional
 
-from kdcore.data import ArrayDataset, TrainView
+from kdcore.data import ArrayDataset, ArraySplit, TrainView
+from kdcore.data.transfer import held_out_examples
 from kdcore.devices import Compute
 from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
 from kdcore.methods import MethodInputs, build_stages
@@ -42,8 +47,12 @@ class JobRuns:
         self.runs = runs_of(spec)
         self._teacher_layers = _layer_shapes(teacher_description) if teacher_description else {}
         seed, device = spec.training.seed, compute.device
+        train = dataset.split("train")
+        held_out_N = held_out_examples(train.labels_N, spec.transfer, seed=seed)
+        self.validation_indices_V = np.flatnonzero(held_out_N)
+        """Positions in the train split of the images that no run trains on."""
         self._view = TrainView(
-            dataset.split("train"),
+            train,
             transfer=spec.transfer,
             batch_size=spec.training.batch_size,
             seed=seed,
@@ -74,6 +83,12 @@ class JobRuns:
             steps_before=sum(lengths[each] for each in before),
             job_steps=sum(lengths.values()),
         )
+
+    def validation(self) -> ArraySplit | None:
+        """Copy the hold-out of the train split; None if `validation_fraction` is 0."""
+        if not len(self.validation_indices_V):
+            return None
+        return self.dataset.split("train").subset(self.validation_indices_V)
 
     def _planned(self, run: Run) -> tuple[PlannedStage, ...]:
         """Tell the stages of a run and their lengths, without what they minimise."""

@@ -1,6 +1,6 @@
 """A canonical dataset opened for reading: memory-mapped, so that its size costs no memory.
 
-N examples, H height, W width, C channels.
+N examples, M of them, H height, W width, C channels.
 """
 
 import hashlib
@@ -32,6 +32,10 @@ class ArraySplit:
 
     def __len__(self) -> int:
         return len(self.labels_N)
+
+    def subset(self, indices_M: npt.NDArray[np.int64]) -> "ArraySplit":
+        """Copy the examples at these positions into a split of their own."""
+        return ArraySplit(self.images_NHWC[indices_M], self.labels_N[indices_M])
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,16 +5,20 @@ B batch, H height, W width, C channels, M examples of the transfer set, N of the
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from kdcore.data.augmentation import Augmentation
 from kdcore.data.dataset import ArraySplit
+from kdcore.data.mix import MixDraws, draw_mix, mix_images
 from kdcore.data.transfer import select_examples
 from kdcore.seeds import derive_seed
-from kdcore.spec.transfer import TransferSpec
+from kdcore.spec.transfer import NoMix, TransferSpec
+
+# No loss takes it for a class: whatever reads the label of an unlabelled image fails.
+_NO_LABEL = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,15 +27,20 @@ class Batch:
 
     Attributes:
         images_BCHW: float32 in [0, 1], channels_last memory format.
-        labels_B: int64.
+        labels_B: int64; -1 throughout where the transfer set is unlabelled.
         indices_B: int64, positions in the split.
-        view_B: int64, which view of the image this is; with `indices_B` it determines the pixels.
+        view_B: int64, which view of the image this is; with `indices_B` it determines the pixels
+            before any mixing.
+        other_B: int64, labels of what was mixed in; None where nothing is mixed.
+        share_B: float32, the share of the image and label that are the example's own.
     """
 
     images_BCHW: torch.Tensor
     labels_B: torch.Tensor
     indices_B: torch.Tensor
     view_B: torch.Tensor
+    other_B: torch.Tensor | None = None
+    share_B: torch.Tensor | None = None
 
 
 def _to_float(images_BHWC: torch.Tensor) -> torch.Tensor:
@@ -41,11 +50,23 @@ def _to_float(images_BHWC: torch.Tensor) -> torch.Tensor:
     return images_BHWC.permute(0, 3, 1, 2).to(torch.float32).div_(largest)
 
 
+def _mixed(batch: Batch, draws: MixDraws) -> Batch:
+    """Mix each image of a batch with the one before it, and keep both labels."""
+    images_BHWC = mix_images(batch.images_BCHW.permute(0, 2, 3, 1), draws)
+    return replace(
+        batch,
+        images_BCHW=images_BHWC.permute(0, 3, 1, 2),
+        other_B=batch.labels_B.roll(1, 0),
+        share_B=draws.share_B,
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _EpochPlan:
     epoch: int
     order_M: torch.Tensor
     view_M: torch.Tensor
+    mix: MixDraws | None
 
 
 class TrainView:
@@ -57,7 +78,8 @@ class TrainView:
     Attributes:
         num_examples: Size of the transfer set, M.
         steps_per_epoch: The last batch of an epoch may be short; it is kept.
-        num_views: How many views of each image can occur.
+        num_views: How many views of each image can occur; None where images are mixed, for then
+            hardly one occurs twice.
     """
 
     def __init__(
@@ -80,15 +102,20 @@ class TrainView:
         )
         selected_M = select_examples(split.labels_N, transfer, seed=seed)
         self._images_MHWC = torch.from_numpy(split.images_NHWC[selected_M]).to(device)
-        self._labels_M = torch.from_numpy(split.labels_N[selected_M]).to(device)
+        labels_M = split.labels_N[selected_M]
+        if transfer.unlabeled:
+            labels_M = np.full_like(labels_M, _NO_LABEL)
+        self._labels_M = torch.from_numpy(labels_M).to(device)
         self._indices_M = torch.from_numpy(selected_M).to(device)
+        self._mix = transfer.mix
         self._batch_size = batch_size
         self._seed = seed
         self._device = device
         self._plan: _EpochPlan | None = None
         self.num_examples = len(selected_M)
         self.steps_per_epoch = math.ceil(self.num_examples / batch_size)
-        self.num_views = self._augmentation.num_views
+        is_mixed = not isinstance(transfer.mix, NoMix)
+        self.num_views = None if is_mixed else self._augmentation.num_views
 
     def batch(self, epoch: int, step_in_epoch: int) -> Batch:
         """Make the batch of one step; both arguments count from 0.
@@ -104,12 +131,15 @@ class TrainView:
         order_B = self._plan.order_M[start : start + self._batch_size]
         view_B = self._plan.view_M[start : start + self._batch_size]
         images_BHWC = self._augmentation.apply(self._images_MHWC.index_select(0, order_B), view_B)
-        return Batch(
+        batch = Batch(
             images_BCHW=_to_float(images_BHWC),
             labels_B=self._labels_M.index_select(0, order_B),
             indices_B=self._indices_M.index_select(0, order_B),
             view_B=view_B,
         )
+        if self._plan.mix is None:
+            return batch
+        return _mixed(batch, self._plan.mix.part(start, len(order_B)))
 
     def _draw_plan(self, epoch: int) -> _EpochPlan:
         order = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))
@@ -118,7 +148,17 @@ class TrainView:
             epoch,
             self._moved(torch.randperm(self.num_examples, generator=order)),
             self._moved(self._augmentation.draw_views(self.num_examples, views)),
+            self._draw_mix(epoch),
         )
+
+    def _draw_mix(self, epoch: int) -> MixDraws | None:
+        _, height, width, _ = self._images_MHWC.shape
+        seed = derive_seed(self._seed, "mix", epoch)
+        draws = draw_mix(self._mix, size=self.num_examples, height=height, width=width, seed=seed)
+        if draws is None:
+            return None
+        box_M4 = None if draws.box_B4 is None else self._moved(draws.box_B4)
+        return MixDraws(self._moved(draws.share_B), box_M4)
 
     def _moved(self, drawn_M: torch.Tensor) -> torch.Tensor:
         # From pinned memory the copy joins the device's queue without waiting for it.

@@ -37,6 +37,38 @@ class Flip(SpecModel):
 AugmentationSpec = Annotated[NoAugmentation | Jitter | Crop | Flip, Discriminator("name")]
 
 
+class NoMix(SpecModel):
+    """Every image on its own."""
+
+    name: Literal["none"] = "none"
+
+
+class _MixFields(SpecModel):
+    alpha: float = Field(
+        1.0,
+        ge=0.01,
+        le=100.0,
+        description="The share of an image's own is drawn from Beta(alpha, alpha); 1 is uniform, "
+        "less leaves most images nearly their own.",
+    )
+    probability: float = Field(1.0, gt=0.0, le=1.0, description="Share of images that are mixed.")
+
+
+class Mixup(_MixFields):
+    """Zhang et al. 2018 (arXiv:1710.09412): add up two images, and their labels, by shares."""
+
+    name: Literal["mixup"] = "mixup"
+
+
+class CutMix(_MixFields):
+    """Yun et al. 2019 (arXiv:1905.04899): paste a box of another image; labels by area."""
+
+    name: Literal["cutmix"] = "cutmix"
+
+
+MixSpec = Annotated[NoMix | Mixup | CutMix, Discriminator("name")]
+
+
 class TransferSpec(SpecModel):
     """The images that training uses, out of the dataset's train split."""
 
@@ -46,7 +78,18 @@ class TransferSpec(SpecModel):
     fraction: float = Field(
         1.0, gt=0.0, le=1.0, description="Share of each class that is used, drawn by the seed."
     )
+    validation_fraction: float = Field(
+        0.0,
+        ge=0.0,
+        le=0.5,
+        description="Share of each class of the train split that no run ever trains on, drawn by "
+        "the seed: for choices that must not look at the test split.",
+    )
     unlabeled: bool = Field(
         False, description="Use no label: only the teacher's term; needs ce_weight 0."
     )
     augmentation: AugmentationSpec = NoAugmentation()
+    mix: MixSpec = Field(
+        NoMix(),
+        description="Mixes augmented images in pairs; teacher, student and control see the same.",
+    )

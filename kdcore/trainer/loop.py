@@ -133,7 +133,7 @@ class TrainingLoop:
                 Step(
                     student=student,
                     teacher=teacher,
-                    labels=Labels(batch.labels_B) if self.objective.needs_labels else None,
+                    labels=self._labels(batch),
                     images_BCHW=batch.images_BCHW,
                     indices_B=batch.indices_B,
                     epoch=self.step / plan.view.steps_per_epoch,
@@ -145,6 +145,11 @@ class TrainingLoop:
             nn.utils.clip_grad_norm_(self._trained, plan.training.gradient_clip_norm)
         self.optimizer.step()
         return losses
+
+    def _labels(self, batch: Batch) -> Labels | None:
+        if not self.objective.needs_labels:
+            return None
+        return Labels(batch.labels_B, batch.other_B, batch.share_B)
 
     def _ask_teacher(self, batch: Batch) -> Observation | None:
         if self.plan.teacher is None or not self.objective.needs_teacher:

@@ -37,6 +37,13 @@ def test_arrays_are_mapped_plain_and_read_only(folder: Path) -> None:
         assert split.images_NHWC.shape == (len(split), 4, 5, 1)
 
 
+def test_a_subset_holds_the_examples_at_the_positions_given(folder: Path) -> None:
+    train = load_dataset(folder).train
+    subset = train.subset(np.array([2, 0]))
+    assert subset.labels_N.tolist() == [train.labels_N[2], train.labels_N[0]]
+    assert np.array_equal(subset.images_NHWC, train.images_NHWC[[2, 0]])
+
+
 @pytest.mark.parametrize(
     "name",
     ["dataset.json", "train-images.npy", "train-labels.npy", "test-images.npy", "test-labels.npy"],

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kdcore.data.stratified import choose_per_class, choose_test_examples
-from kdcore.data.transfer import select_examples
+from kdcore.data.transfer import held_out_examples, select_examples, split_validation
 from kdcore.errors import DatasetRejected, IncompatibleInputs
 from kdcore.spec import TransferSpec
 
@@ -67,6 +67,43 @@ def test_excluding_every_class_is_refused() -> None:
     with pytest.raises(IncompatibleInputs) as caught:
         select_examples(_LABELS_N, TransferSpec(exclude_classes=(0, 1, 2, 3)), seed=0)
     assert caught.value.code == "transfer_set_empty"
+
+
+def test_a_fraction_of_each_class_is_held_out_but_never_a_whole_class() -> None:
+    held_out_N = split_validation(_LABELS_N, fraction=0.1, seed=0)
+    assert np.bincount(_LABELS_N[held_out_N], minlength=4).tolist() == [10, 5, 1, 0]
+    half_N = split_validation(_LABELS_N, fraction=0.5, seed=0)
+    assert np.bincount(_LABELS_N[half_N], minlength=4).tolist() == [50, 25, 5, 0]
+    assert (half_N | ~held_out_N).all()
+    assert not split_validation(_LABELS_N, fraction=0.0, seed=0).any()
+
+
+def test_what_is_held_out_is_never_selected_and_everything_else_is() -> None:
+    spec = TransferSpec(validation_fraction=0.2)
+    held_out_N = held_out_examples(_LABELS_N, spec, seed=3)
+    selected_M = select_examples(_LABELS_N, spec, seed=3)
+    assert selected_M.tolist() == np.flatnonzero(~held_out_N).tolist()
+
+
+def test_left_out_classes_are_held_out_like_the_others() -> None:
+    """Choosing the bias of a class that no student saw takes examples of it."""
+    plain = TransferSpec(validation_fraction=0.2)
+    without = TransferSpec(validation_fraction=0.2, exclude_classes=(0,), fraction=0.3)
+    held_out_N = held_out_examples(_LABELS_N, plain, seed=3)
+    assert np.array_equal(held_out_N, held_out_examples(_LABELS_N, without, seed=3))
+    assert (_LABELS_N[held_out_N] == 0).sum() == 20
+    assert not held_out_N[select_examples(_LABELS_N, without, seed=3)].any()
+
+
+def test_without_labels_shares_are_taken_of_the_whole_split() -> None:
+    spec = TransferSpec(unlabeled=True, fraction=0.5, validation_fraction=0.1)
+    shuffled_N = np.random.default_rng(1).permutation(_LABELS_N)
+    selected_M = select_examples(_LABELS_N, spec, seed=0)
+    assert np.array_equal(selected_M, select_examples(shuffled_N, spec, seed=0))
+    assert len(selected_M) == 73  # half of 161 less a tenth
+    held_out_N = held_out_examples(_LABELS_N, spec, seed=0)
+    assert np.array_equal(held_out_N, held_out_examples(shuffled_N, spec, seed=0))
+    assert held_out_N.sum() == 16
 
 
 def test_the_choice_never_changes_between_versions() -> None:

@@ -9,7 +9,7 @@ import torch
 
 from kdcore.data import ArraySplit, Batch, EvalView, TrainView
 from kdcore.data.augmentation import Augmentation
-from kdcore.spec import Crop, Flip, Jitter, TransferSpec
+from kdcore.spec import Crop, CutMix, Flip, Jitter, MixSpec, Mixup, TransferSpec
 
 _CPU = torch.device("cpu")
 _DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -84,6 +84,7 @@ def test_index_and_view_determine_the_image(split: ArraySplit, spec: Crop | Jitt
             found_BHWC = batch.images_BCHW.permute(0, 2, 3, 1) * 255
             assert torch.equal(found_BHWC.round().to(torch.uint8), varied_BHWC)
             views_seen.update(batch.view_B.tolist())
+    assert view.num_views is not None
     assert len(views_seen) > view.num_views // 2
 
 
@@ -118,6 +119,63 @@ def test_excluded_classes_never_appear_and_indices_stay_those_of_the_split(
     assert np.array_equal(batch.labels_B.numpy(), split.labels_N[batch.indices_B.numpy()])
 
 
+def test_unlabelled_images_carry_no_label(split: ArraySplit) -> None:
+    labelled = _view(split, TransferSpec(unlabeled=True, fraction=0.5)).batch(0, 0)
+    relabelled = ArraySplit(split.images_NHWC, split.labels_N[::-1].copy())
+    other = _view(relabelled, TransferSpec(unlabeled=True, fraction=0.5)).batch(0, 0)
+    assert labelled.labels_B.tolist() == [-1] * 16
+    assert _same(labelled, other)
+    with pytest.raises(IndexError):
+        torch.nn.functional.cross_entropy(torch.zeros(16, 4), labelled.labels_B)
+
+
+@pytest.mark.parametrize("mix", [Mixup(alpha=0.5), CutMix()])
+def test_a_mixed_batch_is_the_augmented_one_with_the_one_before(
+    split: ArraySplit, mix: MixSpec
+) -> None:
+    plain = _view(split)
+    view = _view(split, TransferSpec(augmentation=Crop(padding=2), mix=mix))
+    assert view.num_views is None
+    for step in range(view.steps_per_epoch):
+        mixed, own = view.batch(1, step), plain.batch(1, step)
+        assert torch.equal(mixed.indices_B, own.indices_B)
+        assert torch.equal(mixed.labels_B, own.labels_B)
+        assert mixed.other_B is not None
+        assert mixed.share_B is not None
+        assert torch.equal(mixed.other_B, own.labels_B.roll(1))
+        others_BCHW = own.images_BCHW.roll(1, 0)
+        assert mixed.images_BCHW.is_contiguous(memory_format=torch.channels_last)
+        if isinstance(mix, Mixup):
+            share_B111 = mixed.share_B.view(-1, 1, 1, 1)
+            expected = torch.lerp(others_BCHW, own.images_BCHW, share_B111)
+            assert torch.allclose(mixed.images_BCHW, expected, atol=1e-6)
+        else:
+            taken = (mixed.images_BCHW != own.images_BCHW).any(dim=1)
+            assert torch.equal(
+                mixed.images_BCHW,
+                torch.where(taken.unsqueeze(1), others_BCHW, own.images_BCHW),
+            )
+
+
+def test_mixes_depend_on_seed_and_epoch_alone(split: ArraySplit) -> None:
+    spec = TransferSpec(mix=Mixup())
+    one, other = _view(split, spec, seed=7), _view(split, spec, seed=7)
+    later = one.batch(2, 1)
+    one.batch(0, 3)
+    again = one.batch(2, 1)
+    assert _same(other.batch(2, 1), later)
+    assert _same(again, later)
+    assert later.share_B is not None
+    assert not torch.equal(later.share_B, _shares(one, epoch=3))
+    assert not torch.equal(later.share_B, _shares(_view(split, spec, seed=8), epoch=2))
+
+
+def _shares(view: TrainView, *, epoch: int) -> torch.Tensor:
+    share_B = view.batch(epoch, 1).share_B
+    assert share_B is not None
+    return share_B
+
+
 @pytest.mark.parametrize("step", [-1, 4, 1000])
 def test_a_step_beyond_the_epoch_is_an_error(split: ArraySplit, step: int) -> None:
     with pytest.raises(IndexError):
@@ -139,7 +197,12 @@ def test_every_device_gives_the_cpu_s_batches(split: ArraySplit, device: str) ->
         for step in range(4):
             batch = _view(split, device=device).batch(epoch, step)
             assert batch.images_BCHW.device.type == device
-            moved = Batch(*(getattr(batch, name).cpu() for name in Batch.__dataclass_fields__))
+            moved = Batch(
+                batch.images_BCHW.cpu(),
+                batch.labels_B.cpu(),
+                batch.indices_B.cpu(),
+                batch.view_B.cpu(),
+            )
             assert _same(moved, _view(split).batch(epoch, step))
 
 

@@ -1,0 +1,220 @@
+"""Whole jobs on transfer sets: mixed, held out, unlabelled."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from kdcore.checkpoints import read_safetensors, write_safetensors
+from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
+from kdcore.devices import choose_compute
+from kdcore.errors import Interrupted
+from kdcore.export import load_network
+from kdcore.job_runs import JobRuns, describe_network
+from kdcore.models import build_network
+from kdcore.progress import Metrics, RunEvent
+from kdcore.run import TeacherInput, never_stop, run
+from kdcore.seeds import derive_seed
+from kdcore.spec import DistillJob, parse_job
+
+SPEC: dict[str, Any] = {
+    "kind": "distill",
+    "dataset": "digits",
+    "teachers": [{"model": "teacher"}],
+    "student": {"architecture": "mlp", "hidden": [16]},
+    "transfer": {"augmentation": {"name": "jitter", "pixels": 1}},
+    "training": {"num_epochs": 2, "batch_size": 64},
+    "evaluation": {"latency": False},
+    "exports": ["safetensors"],
+}
+SOFT_ONLY = {"name": "logit_kd", "ce_weight": 0.0, "kd_weight": 1.0}
+MIXES = [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.5}]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    builtin("digits", folder)
+    return load_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
+    """Make a teacher that is the student before its first step."""
+    description = describe_network(parse_spec(), digits)
+    network = build_network(description, seed=derive_seed(0, "weights"))
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    write_safetensors(path, network.state_dict())
+    return TeacherInput(description, path)
+
+
+def parse_spec(**changes: Any) -> DistillJob:
+    job = parse_job(SPEC | changes)
+    assert isinstance(job, DistillJob)
+    return job
+
+
+def run_job(
+    folder: Path,
+    dataset: ArrayDataset,
+    teacher: TeacherInput,
+    spec: DistillJob,
+    *,
+    should_stop: Callable[[], bool] = never_stop,
+) -> list[RunEvent]:
+    events: list[RunEvent] = []
+    run(
+        spec,
+        dataset=dataset,
+        teachers=[teacher],
+        folder=folder,
+        device="cpu",
+        num_threads=1,
+        reporter=events.append,
+        should_stop=should_stop,
+    )
+    return events
+
+
+def weights(folder: Path, name: str = "student") -> dict[str, torch.Tensor]:
+    tensors, _ = read_safetensors(folder / "artifacts" / f"{name}.safetensors")
+    return tensors
+
+
+def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def relabelled(dataset: ArrayDataset) -> ArrayDataset:
+    """Give the same images with the train labels in another order."""
+    train = dataset.train
+    return replace(dataset, train=ArraySplit(train.images_NHWC, np.roll(train.labels_N, 1)))
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_teacher_sees_the_very_mix_that_the_student_sees(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, mix: dict[str, Any]
+) -> None:
+    """A student that begins as its teacher has nothing to learn, if both see the same."""
+    transfer = SPEC["transfer"] | {"mix": mix}
+    # Adam would blow up what rounding leaves of the gradient.
+    training = SPEC["training"] | {"optimizer": {"name": "sgd", "learning_rate": 0.01}}
+    spec = parse_spec(method=SOFT_ONLY, transfer=transfer, training=training, control=False)
+    events = run_job(tmp_path, digits, teacher, spec)
+    losses = [
+        point.value
+        for event in events
+        if isinstance(event, Metrics)
+        for point in event.points
+        if point.name == "loss"
+    ]
+    assert losses
+    assert max(map(abs, losses)) < 1e-6
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_control_sees_the_same_mix(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, mix: dict[str, Any]
+) -> None:
+    without_teacher = {"name": "logit_kd", "ce_weight": 1.0, "kd_weight": 0.0}
+    spec = parse_spec(method=without_teacher, transfer={"mix": mix})
+    run_job(tmp_path / "mixed", digits, teacher, spec)
+    assert same_bits(weights(tmp_path / "mixed"), weights(tmp_path / "mixed", "control"))
+    run_job(tmp_path / "plain", digits, teacher, parse_spec(method=without_teacher, transfer={}))
+    assert not same_bits(weights(tmp_path / "mixed"), weights(tmp_path / "plain"))
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_mixed_job_that_is_stopped_ends_with_the_bits_of_an_undisturbed_one(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, mix: dict[str, Any]
+) -> None:
+    spec = parse_spec(transfer=SPEC["transfer"] | {"mix": mix})
+    run_job(tmp_path / "undisturbed", digits, teacher, spec)
+    for _ in range(3):
+        counter = itertools.count(1)
+        with pytest.raises(Interrupted):
+            run_job(
+                tmp_path / "stopped",
+                digits,
+                teacher,
+                spec,
+                should_stop=lambda counter=counter: next(counter) >= 14,  # type: ignore[misc]  # binds it now
+            )
+    run_job(tmp_path / "stopped", digits, teacher, spec)
+    for name in ("student", "control"):
+        assert same_bits(
+            weights(tmp_path / "undisturbed", name), weights(tmp_path / "stopped", name)
+        )
+
+
+def test_no_run_trains_on_the_hold_out(digits: ArrayDataset, teacher: TeacherInput) -> None:
+    spec = parse_spec(transfer={"validation_fraction": 0.2})
+    job = job_runs(spec, digits)
+    validation = job.validation()
+    assert validation is not None
+    assert validation.labels_N.tolist() == (
+        digits.train.labels_N[job.validation_indices_V].tolist()
+    )
+    share = np.bincount(validation.labels_N) / np.bincount(digits.train.labels_N)
+    assert np.allclose(share, 0.2, atol=0.01)
+    for name in job.runs:
+        view = job.plan(name, {}).view
+        seen = {i for s in range(view.steps_per_epoch) for i in view.batch(0, s).indices_B.tolist()}
+        held_out = set(job.validation_indices_V.tolist())
+        assert seen == set(range(len(digits.train))) - held_out
+
+
+def test_without_a_hold_out_there_is_no_validation_split(digits: ArrayDataset) -> None:
+    assert job_runs(parse_spec(), digits).validation() is None
+
+
+def test_unlabelled_student_does_not_depend_on_any_train_label(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    transfer = {
+        "unlabeled": True,
+        "fraction": 0.5,
+        "validation_fraction": 0.1,
+        "mix": MIXES[0],
+    }
+    student = {"architecture": "mlp", "hidden": [8]}
+    spec = parse_spec(method=SOFT_ONLY, transfer=transfer, student=student, control=False)
+    run_job(tmp_path / "true", digits, teacher, spec)
+    run_job(tmp_path / "wrong", relabelled(digits), teacher, spec)
+    assert same_bits(weights(tmp_path / "true"), weights(tmp_path / "wrong"))
+
+
+def test_labelled_student_does_depend_on_them(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    """The test above can fail."""
+    student = {"architecture": "mlp", "hidden": [8]}
+    spec = parse_spec(transfer={"fraction": 0.5}, student=student, control=False)
+    run_job(tmp_path / "true", digits, teacher, spec)
+    run_job(tmp_path / "wrong", relabelled(digits), teacher, spec)
+    assert not same_bits(weights(tmp_path / "true"), weights(tmp_path / "wrong"))
+
+
+def test_left_out_classes_stay_in_the_network_and_in_the_evaluation(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    spec = parse_spec(transfer={"exclude_classes": [3, 4]}, control=False)
+    run_job(tmp_path, digits, teacher, spec)
+    assert load_network(tmp_path / "artifacts")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
+    report = (tmp_path / "artifacts" / "report.json").read_text()
+    assert f'"num_examples": {len(digits.test)}' in report
+
+
+def job_runs(spec: DistillJob, dataset: ArrayDataset) -> JobRuns:
+    return JobRuns(
+        spec,
+        dataset,
+        teacher=None,
+        teacher_description=None,
+        compute=choose_compute(device="cpu", precision="float32", num_threads=1),
+    )
