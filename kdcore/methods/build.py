@@ -1,12 +1,13 @@
 """From a method's spec to its stages: the list of every method that can run."""
 
 from kdcore.methods.cross_entropy import CrossEntropy
+from kdcore.methods.dkd import dkd_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
 from kdcore.methods.objective import Objective
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
-from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, LogitKd, LogitMatching, MethodSpec, Rkd
 
 
 def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
@@ -19,6 +20,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
     match method:
         case None:
             return label_stages()
+        case Dkd():
+            return dkd_stages(method)
         case LogitKd():
             return logit_kd_stages(method)
         case LogitMatching():

@@ -28,13 +28,22 @@ class LogitTerm(Term):
         Raises:
             ValueError: the teacher was not run, or the two logits differ in shape.
         """
-        if step.teacher is None:
-            raise ValueError(f"{self.name} needs a teacher.")
-        student_BC, teacher_BC = step.student.logits, step.teacher.logits
-        # kl_div would silently broadcast one against the other.
-        if student_BC.shape != teacher_BC.shape:
-            raise ValueError(
-                f"Student logits {tuple(student_BC.shape)} and teacher logits "
-                f"{tuple(teacher_BC.shape)} differ in shape."
-            )
-        return self._loss(student_BC, teacher_BC)
+        return self._loss(*matching_logits(step, self.name))
+
+
+def matching_logits(step: Step, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Take student_logits_BC and teacher_logits_BC out of a step, for the term `name`.
+
+    Raises:
+        ValueError: the teacher was not run, or the two logits differ in shape.
+    """
+    if step.teacher is None:
+        raise ValueError(f"{name} needs a teacher.")
+    student_BC, teacher_BC = step.student.logits, step.teacher.logits
+    # kl_div would silently broadcast one against the other.
+    if student_BC.shape != teacher_BC.shape:
+        raise ValueError(
+            f"Student logits {tuple(student_BC.shape)} and teacher logits "
+            f"{tuple(teacher_BC.shape)} differ in shape."
+        )
+    return student_BC, teacher_BC

@@ -19,7 +19,7 @@ from kdcore.spec.jobs import (
     TeacherReference,
     TrainJob,
 )
-from kdcore.spec.methods import LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, LogitKd, LogitMatching, MethodSpec, Rkd
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
 from kdcore.spec.training import (
@@ -59,6 +59,7 @@ __all__ = [
     "CutMix",
     "DatasetDescription",
     "DistillJob",
+    "Dkd",
     "EvaluationSpec",
     "ExportFormat",
     "Flip",

@@ -138,6 +138,13 @@ class DistillJob(_JobFields):
                 "transfer.unlabeled to false.",
                 field="transfer/unlabeled",
             )
+        if self.transfer.unlabeled and self.method.NEEDS_LABELS:
+            raise problem(
+                "unlabeled_needs_no_labels",
+                f"{self.method.name} learns from labels; set transfer.unlabeled to false, or take "
+                "another method.",
+                field="transfer/unlabeled",
+            )
         if self.transfer.unlabeled and self.method.ce_weight > 0:
             raise problem(
                 "unlabeled_needs_no_labels",

@@ -1,5 +1,6 @@
 """The methods that can be asked for: what each computes, its fields, needs, stages and paper."""
 
+from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
 from kdcore.catalog.methods.rkd import rkd
@@ -10,6 +11,7 @@ __all__ = ["MethodEntry", "Needs", "methods"]
 def methods() -> tuple[MethodEntry, ...]:
     """List every method that a job can name."""
     return (
+        dkd(),
         logit_kd(),
         logit_matching(),
         rkd(),

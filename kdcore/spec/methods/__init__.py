@@ -5,16 +5,18 @@ from typing import Annotated
 from pydantic import Discriminator
 
 from kdcore.spec.methods.base import MethodFields
+from kdcore.spec.methods.dkd import Dkd
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
 from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    LogitKd | LogitMatching | Rkd,
+    Dkd | LogitKd | LogitMatching | Rkd,
     Discriminator("name"),
 ]
 
 __all__ = [
+    "Dkd",
     "FlowPair",
     "LayerPair",
     "LogitKd",

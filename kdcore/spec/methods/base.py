@@ -17,10 +17,12 @@ class MethodFields(SpecModel):
     Attributes:
         STAGES: The names that `training.stages` may override.
         NUM_TEACHERS: The fewest and the most teachers that the method learns from at once.
+        NEEDS_LABELS: Whether it reads labels even with a `ce_weight` of 0.
     """
 
     STAGES: ClassVar[tuple[str, ...]] = ("training",)
     NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, 1)
+    NEEDS_LABELS: ClassVar[bool] = False
 
 
 def require_some_weight(*weights: float) -> None:
