@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit format clean benchmark-mnist benchmark-speed benchmark-latency
+.PHONY: help install demo test lint types imports unit format clean recipe benchmark-mnist benchmark-speed benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,11 +43,15 @@ format: $(STAMP) ## Rewrite the code in the project's format
 clean: ## Remove the environment and all caches
 	rm -rf $(VENV) .cache build *.egg-info
 
+recipe: $(STAMP) ## A published experiment: make recipe NAME=mnist DATA=folder SCALE=full DEVICE=auto WORKERS=1
+	$(BIN)/python -m recipes $(NAME) $(if $(DATA),--data $(DATA)) --scale $(or $(SCALE),full) \
+		--device $(or $(DEVICE),auto) --workers $(or $(WORKERS),1) $(RECIPE_OPTIONS)
+
 benchmark-mnist: $(STAMP) ## Hinton's MNIST experiment through the service: make benchmark-mnist MNIST=folder
-	$(BIN)/python benchmarks/mnist_distillation.py --mnist $(MNIST)
+	$(BIN)/python -m benchmarks.mnist_distillation --mnist $(MNIST)
 
 benchmark-speed: $(STAMP) ## A KD step beside RepDistiller's: make benchmark-speed PEER=checkout
-	$(BIN)/python benchmarks/kd_step_speed.py --peer $(PEER)
+	$(BIN)/python -m benchmarks.kd_step_speed --peer $(PEER)
 
 benchmark-latency: $(STAMP) ## Submit to first step, a status read, importing the API
-	$(BIN)/python benchmarks/service_latency.py
+	$(BIN)/python -m benchmarks.service_latency

@@ -4,7 +4,7 @@ resnet56 teaches resnet20 at batch 64 on CIFAR-sized images; the teacher runs at
 Needs a checkout of RepDistiller (https://github.com/HobbitLong/RepDistiller), which is not part
 of this project:
 
-    taskset -c 0,1 python benchmarks/kd_step_speed.py --peer ../RepDistiller
+    taskset -c 0,1 python -m benchmarks.kd_step_speed --peer ../RepDistiller
 
 Both train the same two architectures on the same random images (their content does not change
 the speed). The peer runs `helper.loops.train_distill` with its own networks, loss, transforms and
@@ -26,9 +26,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from measuring import machine, write_result
 from torch import nn
 
+from benchmarks.measuring import machine, write_result
 from kdcore.data import ArraySplit, TrainView
 from kdcore.devices import choose_compute, computing
 from kdcore.methods import MethodInputs, build_stages

@@ -1,6 +1,6 @@
 """Hinton's MNIST experiment through the service: teacher, student at T=20, the same net alone.
 
-    python benchmarks/mnist_distillation.py --mnist FOLDER --seeds 0 1 2
+    python -m benchmarks.mnist_distillation --mnist FOLDER --seeds 0 1 2
 
 FOLDER holds the four IDX files of MNIST (`train-images-idx3-ubyte.gz` and so on). They are zipped
 and uploaded as a stranger would; the teacher is trained with `kind: train` and turned into a
@@ -16,20 +16,19 @@ import os
 import statistics
 import tempfile
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from measuring import machine, write_result
-
+from benchmarks.measuring import machine, write_result
 from kdclient import Potstill, children
 from kdclient.resources import Model
 from kdclient.services import Services
 from kdcore.report import Report
 from kdcore.spec import parse_network
+from recipes.datasets import zip_files
 
 ROOT = Path(__file__).parents[1]
 STUDENTS = ("student", "student_cosine")
@@ -61,7 +60,8 @@ def main() -> None:
                 more_workers(options.workers - 1, environment, data_dir),
                 Potstill(connection.url, api_key=connection.api_key) as client,
             ):
-                archive = zip_mnist(options.mnist, Path(scratch) / "mnist.zip")
+                files = options.mnist.glob("*-ubyte*")
+                archive = zip_files(files, options.mnist, Path(scratch) / "mnist.zip")
                 result = run_experiment(client, archive, options.seeds, options.teacher)
     print_table(result)
     stamp = datetime.now(UTC).date()
@@ -69,14 +69,6 @@ def main() -> None:
         options.out / f"mnist_distillation_{stamp}.json",
         {"machine": machine(options.threads), "seeds": options.seeds, "paper": PAPER, **result},
     )
-
-
-def zip_mnist(folder: Path, destination: Path) -> Path:
-    """Pack the four IDX files as they are."""
-    with zipfile.ZipFile(destination, "w", zipfile.ZIP_STORED) as archive:
-        for path in sorted(folder.glob("*-ubyte*")):
-            archive.write(path, path.name)
-    return destination
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """How quickly the service answers: submit to first step, a status read, importing the API.
 
-    python benchmarks/service_latency.py
+    python -m benchmarks.service_latency
 
 Starts the embedded default in a temporary folder. "First step" is the time from sending the POST
 until the job's progress or first metric is visible over HTTP, with a worker that has been idle.
@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from measuring import machine, write_result
 
+from benchmarks.measuring import machine, write_result
 from kdclient import Potstill
 from kdclient.services import Services
 

@@ -1,0 +1,88 @@
+"""Finished jobs on disk, found again by what they are: spec, images and teachers."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from kdcore.checkpoints import sha256_of
+from kdcore.errors import ArtifactsDamaged
+from kdcore.export import verify_manifest
+from kdcore.manifest import Manifest
+from kdcore.report import Report
+from kdcore.run import TeacherInput
+from kdcore.spec import DistillJob, TrainJob, parse_network
+from recipes.planning import PlannedJob
+
+_TIME = "time.json"
+
+
+class Spent(BaseModel):
+    """What a job took, all attempts together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    seconds: float
+    num_attempts: int
+
+
+@dataclass(frozen=True)
+class FinishedJob:
+    """A job with its report; `spent` is None where it was run elsewhere."""
+
+    planned: PlannedJob
+    folder: Path
+    report: Report
+    spent: Spent | None
+
+    def network(self) -> TeacherInput:
+        """Give the trained network, to teach others."""
+        run = "student" if isinstance(self.planned.spec, DistillJob) else "network"
+        artifacts = self.folder / "artifacts"
+        return TeacherInput(
+            parse_network((artifacts / f"{run}.json").read_bytes()),
+            artifacts / f"{run}.safetensors",
+        )
+
+
+def content_digest(
+    spec: TrainJob | DistillJob, data_digests: Sequence[str], teachers: Sequence[TeacherInput]
+) -> str:
+    """Tell jobs apart by what they compute; fields that have their default do not count."""
+    content = [
+        spec.model_dump(mode="json", exclude_defaults=True, exclude={"name"}),
+        sorted(data_digests),
+        [sha256_of(teacher.weights) for teacher in teachers],
+    ]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def find_finished(planned: PlannedJob, folder: Path) -> FinishedJob | None:
+    """Read what a finished job left in `folder`; None if it did not finish or is another job."""
+    try:
+        manifest = verify_manifest(folder / "artifacts")
+    except ArtifactsDamaged:
+        return None
+    if not _is_same(manifest, planned):
+        return None
+    report = Report.model_validate_json((folder / "artifacts" / "report.json").read_bytes())
+    return FinishedJob(planned, folder, report, _read_spent(folder))
+
+
+def add_spent(folder: Path, seconds: float) -> None:
+    """Count one more attempt of the job in `folder`."""
+    before = _read_spent(folder) or Spent(seconds=0.0, num_attempts=0)
+    after = Spent(seconds=before.seconds + seconds, num_attempts=before.num_attempts + 1)
+    (folder / _TIME).write_text(after.model_dump_json() + "\n")
+
+
+def _read_spent(folder: Path) -> Spent | None:
+    path = folder / _TIME
+    return Spent.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def _is_same(manifest: Manifest, planned: PlannedJob) -> bool:
+    return manifest.spec.model_copy(update={"name": planned.spec.name}) == planned.spec

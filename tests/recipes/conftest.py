@@ -1,0 +1,77 @@
+"""A small experiment on the built-in digits."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+TEACHER: dict[str, Any] = {
+    "kind": "train",
+    "name": "teacher",
+    "dataset": "digits",
+    "network": {"architecture": "mlp", "hidden": [32]},
+    "training": {"num_epochs": 8, "batch_size": 32},
+    "evaluation": {"latency": False},
+    "exports": ["safetensors"],
+}
+STUDENT: dict[str, Any] = {
+    "kind": "distill",
+    "name": "student",
+    "dataset": "digits",
+    "teachers": [{"model": "teacher"}],
+    "student": {"architecture": "mlp", "hidden": [4]},
+    "method": {"name": "logit_kd"},
+    "training": {"num_epochs": 2, "batch_size": 64},
+    "evaluation": {"latency": False},
+    "exports": ["safetensors"],
+}
+SEEDS = {"axis": "seed", "points": {"0": {"/training/seed": 0}, "5": {"/training/seed": 5}}}
+TEMPERATURES = {
+    "axis": "temperature",
+    "points": {"1": {"/method/temperature": 1}, "4": {"/method/temperature": 4}},
+}
+RECIPE: dict[str, Any] = {
+    "title": "Digits",
+    "source": "nobody",
+    "about": "A test.",
+    "dataset": {"name": "digits", "needs": "nothing"},
+    "steps": [
+        {"name": "teacher", "job": "teacher.json"},
+        {"name": "student", "job": "student.json", "vary": [TEMPERATURES, SEEDS]},
+    ],
+    "scales": {
+        "small": {
+            "summary": "one epoch, one seed",
+            "changes": [{"steps": ["student"], "settings": {"/training/num_epochs": 1}}],
+            "keep": {"seed": ["5"]},
+        }
+    },
+    "expected": [
+        {
+            "what": "the teacher",
+            "of": {"step": "teacher", "column": "network"},
+            "measure": "accuracy",
+            "published": 0.97,
+            "at_least": 0.8,
+        },
+        {
+            "what": "T=4 against T=1",
+            "of": {"step": "student", "where": {"temperature": "4"}, "column": "student"},
+            "minus": {"step": "student", "where": {"temperature": "1"}, "column": "student"},
+            "measure": "num_errors",
+            "classes": [3],
+            "at_most": -1000,
+        },
+    ],
+}
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    """Write the experiment `digits` and give the folder above it."""
+    folder = tmp_path / "recipes" / "digits"
+    folder.mkdir(parents=True)
+    for name, document in (("recipe", RECIPE), ("teacher", TEACHER), ("student", STUDENT)):
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    return folder.parent

@@ -1,0 +1,142 @@
+"""An experiment is run once, goes on where it stopped, and is compared with what was expected."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recipes.__main__ import main
+
+SPREAD_OF_TWO = 2
+
+
+def run_digits(experiment: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    folder = experiment.parent
+    code = main(
+        [
+            "digits",
+            *("--recipes", str(experiment), "--work", str(folder / "work")),
+            *("--out", str(folder / "out"), "--threads", "1", "--device", "cpu", *arguments),
+        ]
+    )
+    (path,) = (folder / "out").glob("digits*.json")
+    document: dict[str, Any] = json.loads(path.read_text())
+    path.unlink()
+    return code, document
+
+
+def job_folders(experiment: Path) -> dict[str, float]:
+    folders = (experiment.parent / "work" / "jobs").iterdir()
+    return {folder.name: (folder / "time.json").stat().st_mtime for folder in folders}
+
+
+def test_result_has_spread_time_and_expected_beside_measured(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, result = run_digits(experiment)
+
+    assert code == 0
+    teacher, cold, warm = result["groups"]
+    assert (teacher["step"], teacher["point"], teacher["seeds"]) == ("teacher", {}, [0])
+    assert (cold["point"], warm["point"]) == ({"temperature": "1"}, {"temperature": "4"})
+    errors = cold["columns"]["student"]["num_errors"]
+    assert (errors["lowest"], errors["highest"]) == (min(errors["values"]), max(errors["values"]))
+    assert errors["mean"] == sum(errors["values"]) / SPREAD_OF_TWO
+    assert cold["seeds"] == [0, 5]
+    assert cold["seconds"]["mean"] > 0
+    assert cold["spec"]["training"]["num_epochs"] == SPREAD_OF_TWO
+    assert set(cold["columns"]) == {"teacher", "student", "control"}
+    assert [c["is_reached"] for c in result["comparisons"]] == [True, False]
+    assert result["scale"] == "full"
+    assert result["machine"]["num_threads"] == 1
+    # The difference is taken seed by seed over the images of the class asked for.
+    gains = result["comparisons"][1]["measured"]["values"]
+    assert len(gains) == SPREAD_OF_TWO
+    assert all(float(gain).is_integer() and abs(gain) <= 40 for gain in gains)
+    shown = capsys.readouterr().out
+    assert "97.00 %" in shown
+    assert "NOT reached" in shown
+
+
+def test_finished_jobs_are_not_run_again(experiment: Path) -> None:
+    _, first = run_digits(experiment, "--scale", "small")
+    before = job_folders(experiment)
+    _, second = run_digits(experiment, "--scale", "small")
+
+    assert job_folders(experiment) == before
+    assert first["groups"] == second["groups"]
+
+
+def test_changed_job_is_run_anew_beside_the_old_one(experiment: Path) -> None:
+    run_digits(experiment, "--scale", "small")
+    before = job_folders(experiment)
+    path = experiment / "digits" / "student.json"
+    wider = json.loads(path.read_text()) | {"student": {"architecture": "mlp", "hidden": [5]}}
+    path.write_text(json.dumps(wider))
+    run_digits(experiment, "--scale", "small")
+
+    after = job_folders(experiment)
+    assert before.items() <= after.items()
+    assert len(after) == len(before) + 2
+
+
+def test_damaged_result_is_made_again(experiment: Path) -> None:
+    _, first = run_digits(experiment, "--scale", "small")
+    jobs = experiment.parent / "work" / "jobs"
+    for path in jobs.glob("*/artifacts/report.json"):
+        path.write_text("{}")
+    _, second = run_digits(experiment, "--scale", "small")
+
+    values = [[group["columns"] for group in result["groups"]] for result in (first, second)]
+    assert values[0] == values[1]
+
+
+def test_jobs_side_by_side_give_what_jobs_one_by_one_give(experiment: Path) -> None:
+    _, alone = run_digits(experiment, "--scale", "small")
+    other = experiment.parent / "other"
+    _, together = run_digits(experiment, "--scale", "small", "--workers", "2", "--work", str(other))
+
+    values = [[group["columns"] for group in result["groups"]] for result in (alone, together)]
+    assert values[0] == values[1]
+
+
+def test_teacher_that_was_trained_elsewhere_is_taken(experiment: Path) -> None:
+    run_digits(experiment, "--scale", "small")
+    jobs = experiment.parent / "work" / "jobs"
+    teacher = next(f for f in jobs.iterdir() if (f / "artifacts" / "network.json").exists())
+    elsewhere = experiment.parent / "elsewhere"
+    teacher.rename(elsewhere)
+    (elsewhere / "time.json").unlink()
+    before = job_folders(experiment)
+    _, result = run_digits(experiment, "--scale", "small", "--given", f"teacher={elsewhere}")
+
+    assert job_folders(experiment) == before
+    assert result["groups"][0]["seconds"] is None
+
+
+def test_result_of_another_job_is_not_taken(experiment: Path) -> None:
+    run_digits(experiment, "--scale", "small")
+    jobs = experiment.parent / "work" / "jobs"
+    student = next(f for f in jobs.iterdir() if (f / "artifacts" / "student.json").exists())
+    with pytest.raises(ValueError, match="is not a result of teacher"):
+        run_digits(experiment, "--given", f"teacher={student}")
+
+
+def test_failed_job_is_told_with_those_that_need_it(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = experiment / "digits" / "teacher.json"
+    wrong = json.loads(path.read_text()) | {"transfer": {"exclude_classes": [77]}}
+    path.write_text(json.dumps(wrong))
+    code, result = run_digits(experiment, "--scale", "small")
+
+    assert code == 1
+    assert [failure["job"] for failure in result["failures"]] == [
+        "teacher",
+        "student.temperature-1.seed-5",
+        "student.temperature-4.seed-5",
+    ]
+    assert result["failures"][1]["code"] == "job_before_failed"
+    assert result["comparisons"][0]["measured"] is None
+    assert "not run" in capsys.readouterr().out
