@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from kdcore.catalog.layer_shapes import LayerShapes, by_name
 from kdcore.data import ArrayDataset, ArraySplit, TrainView
 from kdcore.data.transfer import held_out_examples
 from kdcore.devices import Compute
 from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
 from kdcore.methods import MethodInputs, build_stages
-from kdcore.methods.stage import LayerShapes
 from kdcore.models import Classifier, build_network, channels_last, tappable_layers
 from kdcore.report import Run
 from kdcore.seeds import derive_seed
@@ -45,7 +45,7 @@ class JobRuns:
         self.compute = compute
         self.description = describe_network(spec, dataset)
         self.runs = runs_of(spec)
-        self._teacher_layers = _layer_shapes(teacher_description) if teacher_description else {}
+        self._teacher_layers = layers_of(teacher_description) if teacher_description else {}
         seed, device = spec.training.seed, compute.device
         train = dataset.split("train")
         held_out_N = held_out_examples(train.labels_N, spec.transfer, seed=seed)
@@ -102,7 +102,7 @@ class JobRuns:
     def _stages(self, run: Run, method: MethodSpec | None) -> tuple[StagePlan, ...]:
         inputs = MethodInputs(
             student=self.description,
-            student_layers=_layer_shapes(self.description),
+            student_layers=layers_of(self.description),
             teacher_layers=self._teacher_layers if method is not None else {},
             teacher=self.teacher if method is not None else None,
             num_examples=len(self.dataset.split("train")),
@@ -148,8 +148,9 @@ def describe_network(spec: JobSpec, dataset: ArrayDataset) -> NetworkDescription
     )
 
 
-def _layer_shapes(description: NetworkDescription) -> LayerShapes:
-    return {layer.name: layer.shape for layer in tappable_layers(description)}
+def layers_of(description: NetworkDescription) -> LayerShapes:
+    """Give the shape of every layer that can be tapped, by name."""
+    return by_name(tappable_layers(description))
 
 
 def _steps_of(stages: Sequence[PlannedStage], steps_per_epoch: int) -> int:

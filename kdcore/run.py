@@ -12,10 +12,12 @@ from kdcore.compatibility import DatasetFacts, check_job_fits
 from kdcore.data import ArrayDataset
 from kdcore.devices import Compute, choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
-from kdcore.job_runs import JobRuns, JobSpec
+from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
 from kdcore.models import Classifier, build_network, load_weights
+from kdcore.pairing import has_pairs
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
+from kdcore.resolution import resolve_job
 from kdcore.results import (
     UNKNOWN_PROVENANCE,
     Artifact,
@@ -68,6 +70,7 @@ def run(
 ) -> RunResult:
     """Train, evaluate and export what `spec` asks for.
 
+    Layers that the method leaves open are chosen first, and its stages planned: results name them.
     Writes `checkpoints/` and `artifacts/` below `folder`. If `folder/checkpoints` holds a
     checkpoint of this same job, goes on from it; on CPU the result then has the same bits as
     that of an undisturbed run with the same number of threads.
@@ -92,6 +95,7 @@ def run(
     """
     reporter(StageStarted(stage="preparing"))
     _check_inputs(spec, dataset, teachers)
+    spec = _resolved(spec, dataset, teachers)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     resumed = checkpoints.newest()
     compute = choose_compute(
@@ -154,6 +158,17 @@ def _check_inputs(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[Teach
         splits=tuple(description.splits),
     )
     check_job_fits(spec, facts, [teacher.description for teacher in teachers])
+
+
+def _resolved(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> JobSpec:
+    if not isinstance(spec, DistillJob):
+        return spec
+    needs_layers = has_pairs(spec.method) and len(teachers) > 0
+    return resolve_job(
+        spec,
+        student_layers=layers_of(describe_network(spec, dataset)) if needs_layers else None,
+        teacher_layers=layers_of(teachers[0].description) if needs_layers else None,
+    )
 
 
 def _load_teacher(

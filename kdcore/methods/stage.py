@@ -1,17 +1,14 @@
 """The stages that a method brings, and what it may know to build them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from kdcore.catalog.layer_shapes import LayerShapes
 from kdcore.methods.objective import Objective
 from kdcore.spec.networks import NetworkDescription
 from kdcore.teacher import Teacher
 
 TRAINING_STAGE = "training"
 """The stage that every run has, and the last one of each."""
-
-LayerShapes = Mapping[str, tuple[int, ...]]
-"""Shape of one image's output by layer name, such as (64, 8, 8)."""
 
 
 @dataclass(frozen=True)

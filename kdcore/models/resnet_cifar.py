@@ -29,8 +29,8 @@ class BasicBlock(nn.Module):
 
     def forward(self, maps_BCHW: torch.Tensor) -> torch.Tensor:
         """Take and give maps_BCHW; stride 2 halves height and width."""
-        shortcut_BCHW = maps_BCHW if self.downsample is None else self.downsample(maps_BCHW)
         inner_BCHW = F.relu(self.bn1(self.conv1(maps_BCHW)))
+        shortcut_BCHW = maps_BCHW if self.downsample is None else self.downsample(maps_BCHW)
         return F.relu(self.bn2(self.conv2(inner_BCHW)) + shortcut_BCHW)
 
 

@@ -1,6 +1,6 @@
-"""What the specs of all methods share: weights and stages."""
+"""What the specs of all methods share: weights, stages, and how layers are paired."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -10,19 +10,38 @@ MAX_TEACHERS = 8
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 
+Pairing = Literal["none", "stages", "middle", "flows", "embedding"]
+FittingShapes = Literal["equal", "equal_channels", "equal_size", "maps", "any"]
+
 
 class MethodFields(SpecModel):
-    """What every method has.
+    """What every method has. A subclass sets those attributes in which it differs.
 
     Attributes:
-        STAGES: The names that `training.stages` may override.
+        STAGES: The names that `training.stages` may override, in order.
         NUM_TEACHERS: The fewest and the most teachers that the method learns from at once.
         NEEDS_LABELS: Whether it reads labels even with a `ce_weight` of 0.
+        PAIRING: What `kdcore.pairing` puts into the field `layers` where it is empty.
+            `none`: the method has no such field.
+            `stages`: a LayerPair for the end of each stage, by spatial size; for networks without
+            maps, for each hidden vector from the end backwards.
+            `middle`: only the middle one of these, and always with an adapter.
+            `flows`: a FlowPair from the start to the end of each stage.
+            `embedding`: one LayerPair of what the last linear layer of each network takes in.
+        SHAPES: Which shapes may stand beside each other in a pair.
+            `equal`: the same, once an adapter has brought the student's channels to the teacher's.
+            `equal_channels`: maps of the same channels, by an adapter if need be, and of any size.
+            `equal_size`: maps of the same height and width, and of any channels.
+            `maps`: maps of any channels and size.
+            `any`: whatever the layers give.
+            Where channels may differ the method sees to that itself, and an adapter is refused.
     """
 
     STAGES: ClassVar[tuple[str, ...]] = ("training",)
     NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, 1)
     NEEDS_LABELS: ClassVar[bool] = False
+    PAIRING: ClassVar[Pairing] = "none"
+    SHAPES: ClassVar[FittingShapes] = "equal"
 
 
 def require_some_weight(*weights: float) -> None:

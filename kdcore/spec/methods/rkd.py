@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from kdcore.spec.methods.base import Weight
+from kdcore.spec.methods.base import FittingShapes, Pairing, Weight
 from kdcore.spec.methods.layered import LayeredFields
 
 
@@ -14,6 +14,8 @@ class Rkd(LayeredFields):
     Angles take memory for batch_size^3 numbers, and batch_size^2 times the embedding's width.
     """
 
+    PAIRING: ClassVar[Pairing] = "embedding"
+    SHAPES: ClassVar[FittingShapes] = "any"
     OWN_WEIGHTS: ClassVar[tuple[str, ...]] = ("distance_weight", "angle_weight")
 
     name: Literal["rkd"] = "rkd"

@@ -3,7 +3,16 @@
 import subprocess
 import sys
 
-MODULES = ("architectures", "cnn_shapes", "cost", "limits", "methods", "papers", "schemas")
+MODULES = (
+    "architectures",
+    "cnn_shapes",
+    "cost",
+    "layer_shapes",
+    "limits",
+    "methods",
+    "papers",
+    "schemas",
+)
 
 
 def test_whole_catalogue_loads_and_answers_without_torch_and_numpy() -> None:
@@ -11,6 +20,7 @@ def test_whole_catalogue_loads_and_answers_without_torch_and_numpy() -> None:
         "import importlib, sys\n"
         f"for name in {MODULES!r}:\n"
         "    importlib.import_module('kdcore.catalog.' + name)\n"
+        "import kdcore.pairing, kdcore.resolution\n"
         "from kdcore.catalog.architectures import architectures\n"
         "from kdcore.catalog.methods import methods\n"
         "[entry.json_schema() for entry in (*architectures(), *methods())]\n"
