@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kdclient.errors import SplitNotReported
-from kdcore.report import NetworkReport, Report, Run, SplitScores
+from kdcore.report import NetworkReport, Report, SplitScores, in_report_order
 
-_RUNS: tuple[Run, ...] = ("teacher", "student", "control", "network")
 _NOTHING = "–"
 
 
@@ -30,20 +29,21 @@ def compare(report: Report, *, split: str = "test") -> Comparison:
     Raises:
         SplitNotReported: the report has no such split.
     """
-    runs = [run for run in _RUNS if run in report.columns]
+    runs = in_report_order(report.columns)
     columns = [report.columns[run] for run in runs]
-    known = list(columns[0].splits)
+    # A teacher with classes of its own has no scores on the dataset's splits.
+    known = list(dict.fromkeys(name for column in columns for name in column.splits))
     if split not in known:
         raise SplitNotReported(split, known=known)
     difference = _differences(report, split)
     rows = []
     for label, cell in _ROWS.items():
-        cells = [cell(column, column.splits[split]) for column in columns]
+        cells = [cell(column, column.splits.get(split)) for column in columns]
         if any(text != _NOTHING for text in cells):
             last = (difference.get(label, _NOTHING),) if difference else ()
             rows.append((label, *cells, *last))
     header = ("", *runs, *(("difference",) if difference else ()))
-    examples = columns[0].splits[split].num_examples
+    examples = next(c.splits[split].num_examples for c in columns if split in c.splits)
     title = f"{split} split, {examples} images"
     return Comparison(title=title, header=header, rows=tuple(rows))
 
@@ -83,14 +83,20 @@ def _agreement(scores: SplitScores) -> str:
     return _NOTHING if scores.agreement is None else f"{100 * scores.agreement:.2f} %"
 
 
-_ROWS: dict[str, Callable[[NetworkReport, SplitScores], str]] = {
-    "accuracy": lambda _, scores: f"{100 * scores.accuracy:.2f} %",
-    "errors": lambda _, scores: f"{scores.num_errors}",
-    "cross-entropy": lambda _, scores: f"{scores.cross_entropy:.4f}",
-    "calibration error (ECE)": lambda _, scores: f"{scores.expected_calibration_error:.4f}",
+def _score(
+    write: Callable[[SplitScores], str],
+) -> Callable[[NetworkReport, SplitScores | None], str]:
+    return lambda _, scores: _NOTHING if scores is None else write(scores)
+
+
+_ROWS: dict[str, Callable[[NetworkReport, SplitScores | None], str]] = {
+    "accuracy": _score(lambda scores: f"{100 * scores.accuracy:.2f} %"),
+    "errors": _score(lambda scores: f"{scores.num_errors}"),
+    "cross-entropy": _score(lambda scores: f"{scores.cross_entropy:.4f}"),
+    "calibration error (ECE)": _score(lambda scores: f"{scores.expected_calibration_error:.4f}"),
     "parameters": lambda column, _: f"{column.parameters:,}",
     "MFLOPs per image": lambda column, _: f"{column.megaflops:.3f}",
     "size": lambda column, _: _size(column.size_bytes),
     "latency, batch 1": lambda column, _: _latency(column),
-    "agreement with teacher": lambda _, scores: _agreement(scores),
+    "agreement with teacher": _score(_agreement),
 }

@@ -20,7 +20,7 @@ from kdcore.report import Run
 from kdcore.seeds import derive_seed
 from kdcore.spec import DistillJob, MethodSpec, NetworkDescription, TrainJob
 from kdcore.spec.stages import SINGLE_STAGE, PlannedStage, plan_control, plan_stages
-from kdcore.teacher import Teacher
+from kdcore.teacher import Teacher, Teachers
 from kdcore.trainer import RunPlan, StagePlan
 from kdcore.trainer.checkpoints import Tensors
 
@@ -35,17 +35,16 @@ class JobRuns:
         spec: JobSpec,
         dataset: ArrayDataset,
         *,
-        teacher: Teacher | None,
-        teacher_description: NetworkDescription | None,
+        teachers: Teachers,
         compute: Compute,
     ) -> None:
         self.spec = spec
         self.dataset = dataset
-        self.teacher = teacher
+        self.teachers = teachers
+        self.teacher = teachers.together(spec) if isinstance(spec, DistillJob) else None
         self.compute = compute
         self.description = describe_network(spec, dataset)
         self.runs = runs_of(spec)
-        self._teacher_layers = layers_of(teacher_description) if teacher_description else {}
         seed, device = spec.training.seed, compute.device
         train = dataset.split("train")
         held_out_N = held_out_examples(train.labels_N, spec.transfer, seed=seed)
@@ -100,11 +99,12 @@ class JobRuns:
         return stages
 
     def _stages(self, run: Run, method: MethodSpec | None) -> tuple[StagePlan, ...]:
+        teacher = self.teacher if method is not None and isinstance(self.teacher, Teacher) else None
         inputs = MethodInputs(
             student=self.description,
             student_layers=layers_of(self.description),
-            teacher_layers=self._teacher_layers if method is not None else {},
-            teacher=self.teacher if method is not None else None,
+            teacher_layers=layers_of(self.teachers.descriptions[0]) if teacher is not None else {},
+            teacher=teacher,
             num_examples=len(self.dataset.split("train")),
             seed=derive_seed(self.spec.training.seed, "method"),
         )

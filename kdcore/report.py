@@ -4,6 +4,7 @@ Torch-free. Accuracies, agreement and errors are shares or counts over a split; 
 KL are means in nats; latency is in milliseconds.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,11 +12,37 @@ from pydantic import BaseModel, ConfigDict, Field
 Run = Annotated[
     str,
     Field(
-        pattern=r"^(teacher|student|control|network|ensemble|(teacher|assistant|peer|network)_[1-9]\d?)$",
+        pattern=r"^(teacher|student|control|network|ensemble|(teacher|assistant|generation|peer|network)_[1-9]\d?)$",
         description="A network of the job: what it trains, its teacher, the control, and others "
         "of a kind by number, such as `assistant_1`.",
     ),
 ]
+
+_KINDS = (
+    "teacher",
+    "assistant",
+    "generation",
+    "student",
+    "control",
+    "network",
+    "peer",
+    "ensemble",
+)
+
+
+def kind_of(run: Run) -> str:
+    """The kind of a network: `assistant` of `assistant_1`."""
+    return run.partition("_")[0]
+
+
+def in_report_order(runs: Iterable[Run]) -> tuple[Run, ...]:
+    """Sort networks as tables and charts show them: from the teachers to the control."""
+
+    def place(run: Run) -> tuple[int, int]:
+        number = run.partition("_")[2]
+        return _KINDS.index(kind_of(run)), int(number or 0)
+
+    return tuple(sorted(runs, key=place))
 
 
 class _ReportModel(BaseModel):

@@ -13,6 +13,7 @@ from kdcore.evaluation import (
     EvaluatedNetwork,
     describe_environment,
     difference,
+    evaluate_ensemble,
     evaluate_network,
 )
 from kdcore.export import export_network
@@ -33,7 +34,7 @@ from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
 from kdcore.report import NetworkReport, Report, Run
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
-from kdcore.teacher import Teacher
+from kdcore.teacher import Teachers
 from kdcore.trainer.history import History
 
 # Enough real images to tell a wrong export from rounding.
@@ -82,8 +83,7 @@ class Outcome:
     description: NetworkDescription
     weights: Mapping[Run, Mapping[str, torch.Tensor]]
     """The finished runs; the first is what the job was for."""
-    teacher: Teacher | None
-    teacher_sha256: tuple[str, ...]
+    teachers: Teachers
     history: History
     log_lines: Callable[[], list[str]]
     compute: Compute
@@ -126,11 +126,7 @@ def _rebuild(outcome: Outcome, run: Run) -> Classifier:
 
 
 def _evaluate(outcome: Outcome, classifiers: Mapping[Run, Classifier]) -> Report:
-    columns: dict[Run, NetworkReport] = {}
-    teacher = None
-    if outcome.teacher is not None:
-        teacher = _measure(outcome, outcome.teacher.classifier, None)
-        columns["teacher"] = teacher.report
+    columns, teacher = _measure_teachers(outcome)
     for run, classifier in classifiers.items():
         columns[run] = _measure(outcome, classifier, teacher).report
     has_control = "student" in columns and "control" in columns
@@ -141,6 +137,23 @@ def _evaluate(outcome: Outcome, classifiers: Mapping[Run, Classifier]) -> Report
         class_names=outcome.description.class_names,
         environment=describe_environment(outcome.compute, seed=outcome.spec.training.seed),
     )
+
+
+def _measure_teachers(
+    outcome: Outcome,
+) -> tuple[dict[Run, NetworkReport], EvaluatedNetwork | None]:
+    """Measure each teacher and, of several, what they answer together: `teacher`."""
+    members = [_measure(outcome, one.classifier, None) for one in outcome.teachers.members]
+    if len(members) < 2 or not isinstance(outcome.spec, DistillJob):
+        return ({"teacher": members[0].report}, members[0]) if members else ({}, None)
+    together = evaluate_ensemble(
+        members,
+        outcome.dataset,
+        weights=[reference.weight for reference in outcome.spec.teachers],
+        average=outcome.spec.teacher_average or "probabilities",
+    )
+    numbered = {f"teacher_{number}": one.report for number, one in enumerate(members, start=1)}
+    return {"teacher": together.report, **numbered}, together
 
 
 def _measure(
@@ -190,7 +203,7 @@ def _manifest_teachers(outcome: Outcome) -> list[ManifestTeacher]:
         return []
     return [
         ManifestTeacher(model=teacher.model, sha256=sha256)
-        for teacher, sha256 in zip(outcome.spec.teachers, outcome.teacher_sha256, strict=True)
+        for teacher, sha256 in zip(outcome.spec.teachers, outcome.teachers.sha256, strict=True)
     ]
 
 

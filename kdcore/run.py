@@ -7,13 +7,12 @@ from pathlib import Path
 
 import torch
 
-from kdcore.checkpoints import read_safetensors, sha256_of
+from kdcore.checkpoints import sha256_of
 from kdcore.compatibility import DatasetFacts, check_job_fits
 from kdcore.data import ArrayDataset
-from kdcore.devices import Compute, choose_compute, computing
+from kdcore.devices import choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
 from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
-from kdcore.models import Classifier, build_network, load_weights
 from kdcore.pairing import has_pairs
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
@@ -25,17 +24,11 @@ from kdcore.results import (
     Provenance,
     write_results,
 )
-from kdcore.spec import DistillJob, NetworkDescription
-from kdcore.teacher import Teacher
+from kdcore.spec import DistillJob
+from kdcore.teacher import TeacherInput, load_teachers
 from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
 
-
-@dataclass(frozen=True)
-class TeacherInput:
-    """A teacher: what it is, and its weights as a safetensors file that kdcore wrote."""
-
-    description: NetworkDescription
-    weights: Path
+__all__ = ["RunResult", "TeacherInput", "ignore_events", "never_stop", "run"]
 
 
 @dataclass(frozen=True)
@@ -104,13 +97,9 @@ def run(
         num_threads=resumed.header.num_threads if resumed else num_threads,
     )
     with computing(compute), _memory_errors():
-        job = JobRuns(
-            spec,
-            dataset,
-            teacher=_load_teacher(teachers, compute, reporter),
-            teacher_description=teachers[0].description if teachers else None,
-            compute=compute,
-        )
+        if teachers:
+            reporter(StageStarted(stage="teacher"))
+        job = JobRuns(spec, dataset, teachers=load_teachers(teachers, compute), compute=compute)
         trainer = JobTrainer(
             runs=job.runs,
             make_plan=job.plan,
@@ -132,8 +121,7 @@ def run(
             dataset=dataset,
             description=job.description,
             weights=weights,
-            teacher=job.teacher,
-            teacher_sha256=tuple(sha256_of(teacher.weights) for teacher in teachers),
+            teachers=job.teachers,
             history=trainer.recorder.history,
             log_lines=trainer.log_lines,
             compute=compute,
@@ -169,20 +157,6 @@ def _resolved(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherIn
         student_layers=layers_of(describe_network(spec, dataset)) if needs_layers else None,
         teacher_layers=layers_of(teachers[0].description) if needs_layers else None,
     )
-
-
-def _load_teacher(
-    teachers: Sequence[TeacherInput], compute: Compute, reporter: Reporter
-) -> Teacher | None:
-    if not teachers:
-        return None
-    reporter(StageStarted(stage="teacher"))
-    (source,) = teachers
-    network = build_network(source.description)
-    weights, _ = read_safetensors(source.weights)
-    load_weights(network, weights)
-    classifier = Classifier(network.to(compute.device), source.description.input)
-    return Teacher(classifier, autocast_dtype=compute.autocast_dtype)
 
 
 def _digest(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> str:

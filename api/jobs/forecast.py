@@ -68,7 +68,10 @@ def _accuracy(
         return _test_accuracy(own.body, "network" if own.kind == "train" else "student")
     taught = session.execute(
         reports.where(
-            Job.kind == "distill", Job.spec["teachers", 0, "model"].as_string() == model.id
+            Job.kind == "distill",
+            Job.spec["teachers", 0, "model"].as_string() == model.id,
+            # Of several teachers the report's column `teacher` is what they answer together.
+            Job.spec["teacher_average"].as_string().is_(None),
         )
     ).first()
     return _test_accuracy(taught.body, "teacher") if taught is not None else None

@@ -1,5 +1,6 @@
 """Measuring networks: scores on a split, latency, cost, and where it was measured."""
 
+from kdcore.evaluation.ensemble import evaluate_ensemble
 from kdcore.evaluation.environment import describe_environment, device_name
 from kdcore.evaluation.eval_mode import eval_mode
 from kdcore.evaluation.exact_float32 import exact_float32
@@ -21,6 +22,7 @@ __all__ = [
     "device_name",
     "difference",
     "eval_mode",
+    "evaluate_ensemble",
     "evaluate_network",
     "exact_float32",
     "measure_latency",

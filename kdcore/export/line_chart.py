@@ -18,7 +18,7 @@ _STEEP_SHARE = 0.05
 
 @dataclass(frozen=True)
 class ChartLine:
-    """A curve. `kind` is its CSS class, which gives the colour: a run's name."""
+    """A curve. `kind` is its CSS class, which gives the colour: a run's kind."""
 
     label: str
     kind: str

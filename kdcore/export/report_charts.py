@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from kdcore.export.line_chart import ChartLine, ReferenceLine, line_chart
 from kdcore.export.markup import Markup, element
 from kdcore.export.number_text import axis_number
-from kdcore.export.report_rows import RUN_ORDER
 from kdcore.export.series import MetricSeries
-from kdcore.report import Report
+from kdcore.report import Report, in_report_order, kind_of
 
 ACCURACY, CROSS_ENTROPY = "test_accuracy", "test_cross_entropy"
 _TITLES = {
@@ -28,12 +27,15 @@ def metric_charts(report: Report, series: Sequence[MetricSeries]) -> tuple[Marku
 
 def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
     title = _TITLES.get(name, f"Training loss: {name}")
-    in_order = sorted(series, key=lambda one: RUN_ORDER.index(one.run))
+    by_run = {one.run: one for one in series}
     return element(
         "section",
         element("h2", title),
         line_chart(
-            [ChartLine(one.run, one.run, one.steps, one.values) for one in in_order],
+            [
+                ChartLine(run, kind_of(run), by_run[run].steps, by_run[run].values)
+                for run in in_report_order(by_run)
+            ],
             title=title,
             x_label="optimizer step",
             references=_teacher_level(report, name),

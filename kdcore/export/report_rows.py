@@ -4,9 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from kdcore.export.number_text import byte_size, count, percent, signed
-from kdcore.report import Difference, Latency, NetworkReport, Report, Run, SplitScores
+from kdcore.report import (
+    Difference,
+    Latency,
+    NetworkReport,
+    Report,
+    Run,
+    SplitScores,
+    in_report_order,
+)
 
-RUN_ORDER: tuple[Run, ...] = ("teacher", "student", "control", "network")
 NOTHING = "\N{EN DASH}"
 
 
@@ -24,7 +31,7 @@ class ReportRow:
 
 def columns(report: Report) -> tuple[Run, ...]:
     """The networks of a report in the order in which tables show them."""
-    return tuple(run for run in RUN_ORDER if run in report.columns)
+    return in_report_order(report.columns)
 
 
 def main_run(report: Report) -> Run:
@@ -124,7 +131,11 @@ def _optional(value: float | None, write: Callable[[float], str]) -> str:
 def _scores(
     report: Report, split: str, measure: str, write: Callable[[SplitScores], str]
 ) -> ReportRow:
-    return _networks(report, measure, lambda network: write(network.splits[split]))
+    def write_split(network: NetworkReport) -> str:
+        scores = network.splits.get(split)
+        return NOTHING if scores is None else write(scores)
+
+    return _networks(report, measure, write_split)
 
 
 def _networks(report: Report, measure: str, write: Callable[[NetworkReport], str]) -> ReportRow:

@@ -56,7 +56,7 @@ svg { display: block; width: 100%; height: auto; }
 .level { stroke-dasharray: 5 5; }
 .student, .network { stroke: var(--student); }
 .control { stroke: var(--control); }
-.teacher { stroke: var(--teacher); }
+.teacher, .assistant, .generation { stroke: var(--teacher); }
 .dot { fill: currentColor; }
 .legend { margin: 10px 0 0; display: flex; flex-wrap: wrap; gap: 4px 20px; font-size: .875rem; }
 .key {
@@ -65,7 +65,7 @@ svg { display: block; width: 100%; height: auto; }
 }
 .key.student, .key.network { border-color: var(--student); }
 .key.control { border-color: var(--control); }
-.key.teacher { border-color: var(--teacher); }
+.key.teacher, .key.assistant, .key.generation { border-color: var(--teacher); }
 .key.level { border-top-style: dashed; }
 .frame { fill: none; stroke: var(--line); }
 .right { fill: var(--student); }

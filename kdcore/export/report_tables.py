@@ -32,7 +32,7 @@ def measures_table(report: Report, rows: Sequence[ReportRow], *, caption: str) -
 
 def classes_table(report: Report, split: str) -> Markup:
     """Accuracy of every class, by network."""
-    runs = columns(report)
+    runs = [run for run in columns(report) if split in report.columns[run].splits]
     scores = [report.columns[run].splits[split] for run in runs]
     body = []
     for label, row in enumerate(scores[0].confusion_matrix):

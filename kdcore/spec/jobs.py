@@ -1,5 +1,6 @@
 """A job: the one definition that api, worker, client and library share."""
 
+from collections.abc import Mapping, Sized
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, model_validator
@@ -13,6 +14,7 @@ from kdcore.spec.training import TrainingSpec
 from kdcore.spec.transfer import TransferSpec
 
 ExportFormat = Literal["safetensors", "onnx", "torch_export"]
+TeacherAverage = Literal["probabilities", "logits"]
 Tag = Annotated[str, Field(max_length=256)]
 
 
@@ -104,12 +106,30 @@ class DistillJob(_JobFields):
     teachers: Annotated[tuple[TeacherReference, ...], Field(strict=False)] = Field(
         (), max_length=MAX_TEACHERS, description="As many as the method takes; most take one."
     )
+    teacher_average: TeacherAverage | None = Field(
+        None,
+        description="What of several teachers is averaged, by their weights: `probabilities` at "
+        "the method's temperature, or `logits`. null with one teacher; with several it stands for "
+        "`logits` under logit_matching, else for `probabilities`.",
+    )
     student: Architecture = Field(description="The network that learns from the teacher.")
     method: MethodSpec = LogitKd()
     control: bool = Field(
         True, description="Also train the student without teacher: same weights, order, budget."
     )
     calibration: Calibration = Calibration()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_teacher_average(cls, data: object) -> object:
+        if not isinstance(data, Mapping) or data.get("teacher_average") is not None:
+            return data
+        teachers, method = data.get("teachers"), data.get("method")
+        if not isinstance(teachers, Sized) or len(teachers) < 2:
+            return data
+        name = method.get("name") if isinstance(method, Mapping) else getattr(method, "name", None)
+        average = "logits" if name == "logit_matching" else "probabilities"
+        return {**data, "teacher_average": average}
 
     @model_validator(mode="after")
     def _check_num_teachers(self) -> Self:
@@ -123,6 +143,16 @@ class DistillJob(_JobFields):
             f"{self.method.name} takes {_count_of_teachers(fewest, most)}, not {given}.",
             field="teachers",
         )
+
+    @model_validator(mode="after")
+    def _check_teacher_average(self) -> Self:
+        if self.teacher_average is not None and len(self.teachers) < 2:
+            raise problem(
+                "needs_several_teachers",
+                "teacher_average means nothing without a second teacher; leave it out.",
+                field="teacher_average",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:

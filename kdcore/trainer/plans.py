@@ -7,7 +7,7 @@ from kdcore.methods import Objective
 from kdcore.models import Classifier
 from kdcore.report import Run
 from kdcore.spec import OptimizerSpec, ScheduleSpec, TrainingSpec
-from kdcore.teacher import Teacher
+from kdcore.teacher import AnyTeacher
 
 # A curve has about this many points, however long the run.
 _READINGS_PER_RUN = 1000
@@ -37,7 +37,7 @@ class RunPlan:
 
     run: Run
     classifier: Classifier
-    teacher: Teacher | None
+    teacher: AnyTeacher | None
     view: TrainView
     training: TrainingSpec
     stages: tuple[StagePlan, ...]

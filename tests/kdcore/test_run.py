@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -312,3 +313,52 @@ def test_teacher_for_other_images_is_refused_with_both_shapes(
 def test_missing_teacher_is_refused(tmp_path: Path, digits: ArrayDataset) -> None:
     with pytest.raises(IncompatibleInputs, match="names 1 teachers and 0 were given"):
         run(parse_spec(), dataset=digits, folder=tmp_path)
+
+
+def test_several_teachers_are_reported_together_and_each(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    other = tmp_path / "other.safetensors"
+    write_safetensors(other, build_network(teacher.description, seed=6).state_dict())
+    spec = parse_spec(teachers=[{"model": "a", "weight": 3}, {"model": "b"}])
+    teachers = [teacher, TeacherInput(teacher.description, other)]
+    before = [file.weights.read_bytes() for file in teachers]
+    for stop in (stop_at_question(20), never_stop):
+        with nullcontext() if stop is never_stop else pytest.raises(Interrupted):
+            result = run(
+                spec,
+                dataset=digits,
+                teachers=teachers,
+                folder=tmp_path / "job",
+                device="cpu",
+                num_threads=1,
+                should_stop=stop,
+            )
+
+    columns = result.report.columns
+    assert list(columns) == ["teacher", "teacher_1", "teacher_2", "student", "control"]
+    assert columns["teacher"].parameters == 2 * columns["teacher_1"].parameters
+    assert columns["student"].splits["test"].agreement is not None
+    assert columns["teacher_1"].splits["test"].agreement is None
+    assert [file.weights.read_bytes() for file in teachers] == before
+    manifest = verify_manifest(tmp_path / "job" / "artifacts")
+    assert [each.model for each in manifest.teachers] == ["a", "b"]
+    page = (tmp_path / "job" / "artifacts" / "report.html").read_text()
+    assert "teacher_2" in page
+
+
+def test_student_of_two_equal_teachers_is_the_student_of_one(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    run_job(tmp_path / "one", digits, teacher)
+    run(
+        parse_spec(teachers=[{"model": "a"}, {"model": "b"}], teacher_average="logits"),
+        dataset=digits,
+        teachers=[teacher, teacher],
+        folder=tmp_path / "two",
+        device="cpu",
+        num_threads=1,
+    )
+    one, two = (weights(tmp_path / folder, "student") for folder in ("one", "two"))
+    for name, tensor in one.items():
+        torch.testing.assert_close(tensor, two[name], rtol=1e-3, atol=1e-3)

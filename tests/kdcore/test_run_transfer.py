@@ -21,6 +21,7 @@ from kdcore.progress import Metrics, RunEvent
 from kdcore.run import TeacherInput, never_stop, run
 from kdcore.seeds import derive_seed
 from kdcore.spec import DistillJob, parse_job
+from kdcore.teacher import Teachers
 
 SPEC: dict[str, Any] = {
     "kind": "distill",
@@ -214,7 +215,6 @@ def job_runs(spec: DistillJob, dataset: ArrayDataset) -> JobRuns:
     return JobRuns(
         spec,
         dataset,
-        teacher=None,
-        teacher_description=None,
+        teachers=Teachers(),
         compute=choose_compute(device="cpu", precision="float32", num_threads=1),
     )

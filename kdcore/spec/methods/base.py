@@ -43,6 +43,11 @@ class MethodFields(SpecModel):
     PAIRING: ClassVar[Pairing] = "none"
     SHAPES: ClassVar[FittingShapes] = "equal"
 
+    @property
+    def teacher_temperature(self) -> float:
+        """Temperature at which several teachers' probabilities are averaged; 1 without one."""
+        return float(getattr(self, "temperature", 1.0))
+
 
 def require_some_weight(*weights: float) -> None:
     """Refuse a method all of whose weights are 0.
