@@ -3,6 +3,7 @@
 from kdcore.methods.build import build_stages
 from kdcore.methods.cross_entropy import CrossEntropy, cross_entropy
 from kdcore.methods.dkd import dkd_loss
+from kdcore.methods.fsp import flow_matrices, fsp_loss
 from kdcore.methods.logit_kd import kd_loss
 from kdcore.methods.logit_matching import logit_matching_loss
 from kdcore.methods.objective import LossTerms, Objective
@@ -22,6 +23,8 @@ __all__ = [
     "build_stages",
     "cross_entropy",
     "dkd_loss",
+    "flow_matrices",
+    "fsp_loss",
     "kd_loss",
     "logit_matching_loss",
 ]

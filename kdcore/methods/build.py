@@ -2,12 +2,13 @@
 
 from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.dkd import dkd_stages
+from kdcore.methods.fsp import fsp_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
 from kdcore.methods.objective import Objective
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
-from kdcore.spec.methods import Dkd, LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, Rkd
 
 
 def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
@@ -16,12 +17,13 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
     Raises:
         IncompatibleInputs: layers that the method names do not exist or do not fit one another.
     """
-    del inputs
     match method:
         case None:
             return label_stages()
         case Dkd():
             return dkd_stages(method)
+        case Fsp():
+            return fsp_stages(method, inputs)
         case LogitKd():
             return logit_kd_stages(method)
         case LogitMatching():

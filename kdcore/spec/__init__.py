@@ -19,7 +19,7 @@ from kdcore.spec.jobs import (
     TeacherReference,
     TrainJob,
 )
-from kdcore.spec.methods import Dkd, LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, Rkd
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
 from kdcore.spec.training import (
@@ -63,6 +63,7 @@ __all__ = [
     "EvaluationSpec",
     "ExportFormat",
     "Flip",
+    "Fsp",
     "ImageInput",
     "ImageShape",
     "Jitter",

@@ -2,6 +2,7 @@
 
 from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
+from kdcore.catalog.methods.features import fsp
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
 from kdcore.catalog.methods.rkd import rkd
 
@@ -12,6 +13,7 @@ def methods() -> tuple[MethodEntry, ...]:
     """List every method that a job can name."""
     return (
         dkd(),
+        fsp(),
         logit_kd(),
         logit_matching(),
         rkd(),

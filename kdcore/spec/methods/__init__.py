@@ -6,18 +6,20 @@ from pydantic import Discriminator
 
 from kdcore.spec.methods.base import MethodFields
 from kdcore.spec.methods.dkd import Dkd
+from kdcore.spec.methods.features import Fsp
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
 from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    Dkd | LogitKd | LogitMatching | Rkd,
+    Dkd | Fsp | LogitKd | LogitMatching | Rkd,
     Discriminator("name"),
 ]
 
 __all__ = [
     "Dkd",
     "FlowPair",
+    "Fsp",
     "LayerPair",
     "LogitKd",
     "LogitMatching",

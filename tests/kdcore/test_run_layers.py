@@ -1,0 +1,227 @@
+"""Jobs whose student learns layers of its teacher: stages, adapters, interruptions, exports."""
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdcore.checkpoints import read_safetensors, write_safetensors
+from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.errors import Interrupted
+from kdcore.job_runs import describe_network
+from kdcore.models import build_network
+from kdcore.progress import Metrics, RunEvent
+from kdcore.run import TeacherInput, never_stop, run
+from kdcore.spec import Cnn, DistillJob, parse_job
+from kdcore.spec.architectures import ActivationLayer, Conv, Norm, Pool
+from kdcore.trainer import CheckpointFolder, JobState
+
+SPEC: dict[str, Any] = {
+    "kind": "distill",
+    "dataset": "digits",
+    "teachers": [{"model": "teacher"}],
+    "student": {
+        "architecture": "cnn",
+        "layers": [
+            {"layer": "conv", "channels": 3},
+            {"layer": "norm"},
+            {"layer": "activation"},
+            {"layer": "pool"},
+            {"layer": "conv", "channels": 5},
+            {"layer": "activation"},
+            {"layer": "dropout", "probability": 0.2},
+        ],
+    },
+    "training": {
+        "num_epochs": 2,
+        "batch_size": 128,
+        "optimizer": {"name": "sgd", "learning_rate": 0.02},
+        "gradient_clip_norm": 5.0,
+    },
+    "control": False,
+    "evaluation": {"latency": False},
+    "exports": ["safetensors"],
+}
+STEPS_PER_EPOCH = 12
+TEACHER = Cnn(
+    layers=(
+        Conv(channels=4),
+        Norm(),
+        ActivationLayer(),
+        Pool(),
+        Conv(channels=6),
+        ActivationLayer(),
+    )
+)
+FLOW = {"teacher": ["layers.2", "layers.5"], "student": ["layers.2", "layers.5"]}
+FSP = {"name": "fsp", "layers": [{**FLOW, "adapter": "conv1x1"}]}
+
+METHODS = [pytest.param(FSP, id="fsp")]
+IN_TWO_STAGES = [pytest.param(FSP, id="fsp")]
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
+    folder = tmp_path_factory.mktemp("data") / "digits"
+    builtin("digits", folder)
+    return load_dataset(folder)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
+    description = describe_network(parse_spec(FSP), digits)
+    description = description.model_copy(update={"architecture": TEACHER})
+    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
+    write_safetensors(path, build_network(description, seed=5).state_dict())
+    return TeacherInput(description, path)
+
+
+def parse_spec(method: dict[str, Any], **training: Any) -> DistillJob:
+    fields = SPEC | {"method": method, "training": SPEC["training"] | training}
+    job = parse_job(fields)
+    assert isinstance(job, DistillJob)
+    return job
+
+
+def run_job(
+    folder: Path,
+    digits: ArrayDataset,
+    teacher: TeacherInput,
+    spec: DistillJob,
+    *,
+    should_stop: Callable[[], bool] = never_stop,
+) -> dict[str, list[float]]:
+    """Run the job on one CPU thread; give the values of the student's series by name."""
+    events: list[RunEvent] = []
+    run(
+        spec,
+        dataset=digits,
+        teachers=[teacher],
+        folder=folder,
+        device="cpu",
+        num_threads=1,
+        reporter=events.append,
+        should_stop=should_stop,
+    )
+    series: dict[str, list[float]] = {}
+    for event in events:
+        if isinstance(event, Metrics):
+            for point in event.points:
+                series.setdefault(point.name, []).append(point.value)
+    return series
+
+
+def state_after(
+    num_steps: int, folder: Path, digits: ArrayDataset, teacher: TeacherInput, spec: DistillJob
+) -> JobState:
+    """Interrupt the job after `num_steps` steps and read the checkpoint that it leaves."""
+    questions = itertools.count()
+    with pytest.raises(Interrupted):
+        run_job(folder, digits, teacher, spec, should_stop=lambda: next(questions) >= num_steps)
+    state = CheckpointFolder(folder / "checkpoints").newest()
+    assert state is not None
+    assert state.header.step == num_steps
+    return state
+
+
+def student_of(folder: Path) -> dict[str, torch.Tensor]:
+    tensors, _ = read_safetensors(folder / "artifacts" / "student.safetensors")
+    return tensors
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("num_steps", [5, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 7])
+def test_interrupted_job_ends_with_the_bits_of_an_undisturbed_one(
+    tmp_path: Path,
+    digits: ArrayDataset,
+    teacher: TeacherInput,
+    method: dict[str, Any],
+    num_steps: int,
+) -> None:
+    """Step 5 is in the first stage of those with two, step 19 in the second."""
+    spec = parse_spec(method)
+    run_job(tmp_path / "undisturbed", digits, teacher, spec)
+
+    state = state_after(num_steps, tmp_path / "stopped", digits, teacher, spec)
+    run_job(tmp_path / "stopped", digits, teacher, spec)
+
+    assert len(spec.method.STAGES) == 1 or state.header.stage_index == (num_steps > 5)
+    one, other = student_of(tmp_path / "undisturbed"), student_of(tmp_path / "stopped")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    metrics = [
+        (tmp_path / name / "artifacts" / "metrics.csv").read_text()
+        for name in ("undisturbed", "stopped")
+    ]
+    assert metrics[0] == metrics[1]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_adapters_train_and_are_not_exported(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
+) -> None:
+    spec = parse_spec(method)
+    early = state_after(1, tmp_path, digits, teacher, spec)
+    late = state_after(5, tmp_path / "late", digits, teacher, spec)
+    run_job(tmp_path, digits, teacher, spec)
+
+    assert early.objective
+    assert all(
+        not torch.equal(early.objective[name], late.objective[name]) for name in early.objective
+    )
+    description = describe_network(spec, digits)
+    assert student_of(tmp_path).keys() == build_network(description).state_dict().keys()
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_adapters_count_in_the_clipped_norm(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
+) -> None:
+    plain = {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}
+    spec = parse_spec(
+        method, optimizer=plain, schedule={"name": "constant"}, gradient_clip_norm=0.01
+    )
+    early = state_after(1, tmp_path / "early", digits, teacher, spec)
+    late = state_after(2, tmp_path / "late", digits, teacher, spec)
+
+    def distance(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> float:
+        names = [name for name in before if name.endswith(("weight", "bias"))]
+        return sum(float((after[name] - before[name]).square().sum()) for name in names)
+
+    in_adapters = distance(early.objective, late.objective)
+    assert in_adapters > 0
+    whole = (in_adapters + distance(early.network, late.network)) ** 0.5
+    assert whole == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("method", IN_TWO_STAGES)
+def test_second_stage_begins_with_an_optimizer_that_remembers_nothing(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
+) -> None:
+    """The trap: the first stage's momentum kept on into the second."""
+    spec = parse_spec(method)
+    last_of_first = state_after(STEPS_PER_EPOCH - 1, tmp_path / "first", digits, teacher, spec)
+    first_of_second = state_after(STEPS_PER_EPOCH, tmp_path / "second", digits, teacher, spec)
+
+    assert last_of_first.optimizer
+    assert (first_of_second.header.stage_index, first_of_second.optimizer) == (1, {})
+
+
+@pytest.mark.parametrize("method", IN_TWO_STAGES)
+def test_first_stage_lowers_its_loss_and_leaves_the_classifier_alone(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
+) -> None:
+    longer = [{"stage": parse_spec(method).method.STAGES[0], "num_epochs": 5}]
+    spec = parse_spec(method, stages=longer)
+
+    series = run_job(tmp_path / "whole", digits, teacher, spec)
+    before = state_after(1, tmp_path / "before", digits, teacher, spec)
+    after = state_after(5 * STEPS_PER_EPOCH, tmp_path / "after", digits, teacher, spec)
+
+    losses = series[next(name for name in series if name not in ("loss", "cross_entropy"))]
+    assert losses[-1] < 0.5 * losses[0]
+    for name in ("classifier.weight", "classifier.bias"):
+        assert torch.equal(before.network[name], after.network[name])
