@@ -10,13 +10,12 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from kdcore.catalog.layer_shapes import LayerShapes, Shape
 from kdcore.errors import IncompatibleInputs
 from kdcore.features import Observation
-from kdcore.methods.stage import LayerShapes, MethodInputs
+from kdcore.methods.stage import MethodInputs
 from kdcore.seeds import derive_seed
 from kdcore.spec.methods.layers import Adapter, LayerPair
-
-Shape = tuple[int, ...]
 
 
 class AdaptedLayers(nn.Module):
