@@ -6,9 +6,10 @@ from kdcore.methods.fsp import fsp_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
 from kdcore.methods.objective import Objective
+from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
-from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, ReviewKd, Rkd
 
 
 def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
@@ -28,6 +29,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return logit_kd_stages(method)
         case LogitMatching():
             return logit_matching_stages(method)
+        case ReviewKd():
+            return reviewkd_stages(method, inputs)
         case Rkd():
             return rkd_stages(method)
 

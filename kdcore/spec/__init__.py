@@ -19,7 +19,7 @@ from kdcore.spec.jobs import (
     TeacherReference,
     TrainJob,
 )
-from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, Rkd
+from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, ReviewKd, Rkd
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
 from kdcore.spec.training import (
@@ -80,6 +80,7 @@ __all__ = [
     "NoMix",
     "OptimizerSpec",
     "ResnetCifar",
+    "ReviewKd",
     "Rkd",
     "ScheduleSpec",
     "Sgd",

@@ -50,7 +50,13 @@ TEACHER = {
 }
 # The last maps; the teacher's has 12 channels and the student's 6.
 LAST = [{"teacher": "layers.5", "student": "layers.7"}]
+STAGES = [
+    {"teacher": "layers.2", "student": "layers.3"},
+    *LAST,
+    {"teacher": "classifier", "student": "classifier"},
+]
 METHODS: dict[str, dict[str, Any]] = {
+    "reviewkd": {"name": "reviewkd", "layers": STAGES, "warmup_epochs": 0.5},
     "rkd": {"name": "rkd", "layers": LAST},
 }
 
@@ -151,4 +157,5 @@ def test_method_lowers_its_own_loss(
 
     rows = (tmp_path / "artifacts" / "metrics.csv").read_text().splitlines()[1:]
     losses = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "loss"]
-    assert losses[-1] < 0.9 * losses[0]
+    # From its peak on, for a loss may be warmed up.
+    assert losses[-1] < 0.9 * max(losses)

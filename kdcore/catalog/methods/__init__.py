@@ -4,6 +4,7 @@ from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.methods.features import fsp
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
+from kdcore.catalog.methods.reviewkd import reviewkd
 from kdcore.catalog.methods.rkd import rkd
 
 __all__ = ["MethodEntry", "Needs", "methods"]
@@ -16,5 +17,6 @@ def methods() -> tuple[MethodEntry, ...]:
         fsp(),
         logit_kd(),
         logit_matching(),
+        reviewkd(),
         rkd(),
     )

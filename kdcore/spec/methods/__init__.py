@@ -9,10 +9,11 @@ from kdcore.spec.methods.dkd import Dkd
 from kdcore.spec.methods.features import Fsp
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
+from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    Dkd | Fsp | LogitKd | LogitMatching | Rkd,
+    Dkd | Fsp | LogitKd | LogitMatching | ReviewKd | Rkd,
     Discriminator("name"),
 ]
 
@@ -25,5 +26,6 @@ __all__ = [
     "LogitMatching",
     "MethodFields",
     "MethodSpec",
+    "ReviewKd",
     "Rkd",
 ]
