@@ -12,7 +12,9 @@ from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, ReviewKd, Rkd
 
 
-def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
+def build_stages(  # noqa: PLR0911  # one line a method
+    method: MethodSpec | None, inputs: MethodInputs
+) -> tuple[MethodStage, ...]:
     """Make the stages of `method`, in order; None is training on labels alone.
 
     Raises:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kdcore.catalog.layer_shapes import LayerShapes, Shape
 from kdcore.errors import IncompatibleInputs
 from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.drawing import drawing
@@ -19,13 +20,10 @@ from kdcore.methods.full_precision import full_precision, no_autocast
 from kdcore.methods.logit_kd import kd_loss
 from kdcore.methods.logit_term import LogitTerm
 from kdcore.methods.objective import Objective
-from kdcore.methods.stage import TRAINING_STAGE, LayerShapes, MethodInputs, MethodStage
+from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.methods.step import Step
 from kdcore.methods.term import Term
 from kdcore.spec.methods import LayerPair, ReviewKd
-
-Shape = tuple[int, ...]
-"""(channels, height, width) of one image's map, or (features,) of a vector."""
 
 _MOST_FUSED_CHANNELS = 512
 _POOLED_SIDES = (4, 2, 1)

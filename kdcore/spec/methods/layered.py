@@ -1,20 +1,23 @@
-"""What methods that compare layers as they are have in common: weights, layers, no adapters."""
+"""What methods that compare layers as they are have in common: weights and layers."""
 
 from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from kdcore.spec.base import problem
-from kdcore.spec.methods.base import MethodFields, Weight
+from kdcore.spec.methods.base import FittingShapes, MethodFields, Pairing, Weight
 from kdcore.spec.methods.layers import LayerPairs
 
 
 class LayeredFields(MethodFields):
     """Layers of both networks, beside which labels and soft targets may teach.
 
-    `OWN_WEIGHTS` are the fields that weigh the method's own terms.
+    Attributes:
+        OWN_WEIGHTS: The fields that weigh the method's own terms.
     """
 
+    PAIRING: ClassVar[Pairing] = "embedding"
+    SHAPES: ClassVar[FittingShapes] = "any"
     OWN_WEIGHTS: ClassVar[tuple[str, ...]] = ("feature_weight",)
 
     ce_weight: Weight = Field(1.0, description="Weight of the cross-entropy with the labels.")
@@ -33,16 +36,4 @@ class LayeredFields(MethodFields):
                 f"{', '.join(names)} are all 0, so there is nothing to learn; raise one.",
                 field=self.OWN_WEIGHTS[0],
             )
-        return self
-
-    @model_validator(mode="after")
-    def _check_adapters(self) -> Self:
-        for index, pair in enumerate(self.layers):
-            if pair.adapter != "none":
-                raise problem(
-                    "adapter_means_nothing",
-                    f"{self._title()} compares layers of any two widths itself; leave `adapter` "
-                    "out.",
-                    field=f"layers/{index}/adapter",
-                )
         return self

@@ -1,10 +1,10 @@
 """`reviewkd`: the teacher's stages, reviewed by all of the student's stages from there on."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from kdcore.spec.methods.base import Weight
+from kdcore.spec.methods.base import Pairing, Weight
 from kdcore.spec.methods.layered import LayeredFields
 
 
@@ -13,6 +13,8 @@ class ReviewKd(LayeredFields):
 
     `layers` go from shallow to deep; a vector counts as a map of 1x1.
     """
+
+    PAIRING: ClassVar[Pairing] = "stages"
 
     name: Literal["reviewkd"] = "reviewkd"
     feature_weight: Weight = Field(1.0, description="Weight of the compared maps, warmed up.")

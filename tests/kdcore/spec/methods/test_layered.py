@@ -48,13 +48,3 @@ def test_one_weight_above_zero_is_enough(method: type[LayeredFields], index: int
     names = ("ce_weight", "kd_weight", *method.OWN_WEIGHTS)
 
     method.model_validate(dict.fromkeys(names, 0.0) | {names[index]: 1.0})
-
-
-@each
-def test_adapter_is_refused_where_widths_may_differ_anyway(method: type[LayeredFields]) -> None:
-    pairs = [{"teacher": "layer3", "student": "layer3", "adapter": "conv1x1"}]
-
-    with pytest.raises(ValidationError, match="leave `adapter` out") as caught:
-        method.model_validate(_fields(layers=pairs))
-
-    assert caught.value.errors()[0]["type"] == "adapter_means_nothing"
