@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from kdcore.data.augmentation import Augmentation
+from kdcore.data.augmentation import build_augmentation
 from kdcore.data.dataset import ArraySplit
 from kdcore.data.mix import MixDraws, draw_mix, mix_images
 from kdcore.data.transfer import select_examples
@@ -97,9 +97,7 @@ class TrainView:
             IncompatibleInputs: `label_out_of_range`, `transfer_set_empty`, `shift_too_large`.
         """
         height, width = split.images_NHWC.shape[1:3]
-        self._augmentation = Augmentation.from_spec(
-            transfer.augmentation, height=height, width=width
-        )
+        self._augmentation = build_augmentation(transfer.augmentation, height=height, width=width)
         selected_M = select_examples(split.labels_N, transfer, seed=seed)
         self._images_MHWC = torch.from_numpy(split.images_NHWC[selected_M]).to(device)
         labels_M = split.labels_N[selected_M]

@@ -43,6 +43,7 @@ from kdcore.spec.transfer import (
     Mixup,
     NoAugmentation,
     NoMix,
+    RandAugment,
     TransferSpec,
 )
 
@@ -79,6 +80,7 @@ __all__ = [
     "NoAugmentation",
     "NoMix",
     "OptimizerSpec",
+    "RandAugment",
     "ResnetCifar",
     "ReviewKd",
     "Rkd",

@@ -34,7 +34,23 @@ class Flip(SpecModel):
     name: Literal["flip"] = "flip"
 
 
-AugmentationSpec = Annotated[NoAugmentation | Jitter | Crop | Flip, Discriminator("name")]
+class RandAugment(SpecModel):
+    """Cubuk et al. 2019 (arXiv:1909.13719): shift and mirror as `crop`, then random operations.
+
+    Each operation is drawn from identity, autocontrast, equalize, solarize, posterize,
+    brightness, contrast, color, sharpness, rotate, shear and translate along x and y.
+    """
+
+    name: Literal["randaugment"] = "randaugment"
+    num_ops: int = Field(2, ge=1, le=4, description="Operations on each image.")
+    magnitude: int = Field(9, ge=0, le=30, description="Strength of the operations, of 30.")
+    padding: int = Field(4, ge=0, le=64, description="Largest shift in pixels; 0 for none.")
+    flip: bool = Field(True, description="Mirror left to right with probability 1/2.")
+
+
+AugmentationSpec = Annotated[
+    NoAugmentation | Jitter | Crop | Flip | RandAugment, Discriminator("name")
+]
 
 
 class NoMix(SpecModel):

@@ -34,6 +34,7 @@ SPEC: dict[str, Any] = {
     "exports": ["safetensors"],
 }
 SOFT_ONLY = {"name": "logit_kd", "ce_weight": 0.0, "kd_weight": 1.0}
+RANDAUGMENT = {"name": "randaugment", "num_ops": 2, "magnitude": 9, "padding": 1}
 MIXES = [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.5}]
 
 
@@ -131,10 +132,15 @@ def test_control_sees_the_same_mix(
 
 
 @pytest.mark.parametrize("mix", MIXES)
-def test_mixed_job_that_is_stopped_ends_with_the_bits_of_an_undisturbed_one(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, mix: dict[str, Any]
+@pytest.mark.parametrize("augmentation", [SPEC["transfer"]["augmentation"], RANDAUGMENT])
+def test_varied_job_that_is_stopped_ends_with_the_bits_of_an_undisturbed_one(
+    tmp_path: Path,
+    digits: ArrayDataset,
+    teacher: TeacherInput,
+    mix: dict[str, Any],
+    augmentation: dict[str, Any],
 ) -> None:
-    spec = parse_spec(transfer=SPEC["transfer"] | {"mix": mix})
+    spec = parse_spec(transfer={"augmentation": augmentation, "mix": mix})
     run_job(tmp_path / "undisturbed", digits, teacher, spec)
     for _ in range(3):
         counter = itertools.count(1)

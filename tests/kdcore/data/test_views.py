@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from kdcore.data import ArraySplit, Batch, EvalView, TrainView
-from kdcore.data.augmentation import Augmentation
+from kdcore.data.augmentation import build_augmentation
 from kdcore.spec import Crop, CutMix, Flip, Jitter, MixSpec, Mixup, TransferSpec
 
 _CPU = torch.device("cpu")
@@ -74,7 +74,7 @@ def test_batches_are_float_channels_last_and_labelled(split: ArraySplit) -> None
 @pytest.mark.parametrize("spec", [Crop(padding=2), Jitter(pixels=2), Flip()])
 def test_index_and_view_determine_the_image(split: ArraySplit, spec: Crop | Jitter | Flip) -> None:
     view = _view(split, TransferSpec(augmentation=spec))
-    augmentation = Augmentation.from_spec(spec, height=6, width=5)
+    augmentation = build_augmentation(spec, height=6, width=5)
     views_seen: set[int] = set()
     for epoch in range(3):
         for step in range(view.steps_per_epoch):

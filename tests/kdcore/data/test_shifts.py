@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kdcore.data.augmentation import Augmentation
+from kdcore.data.shifts import Shifts
 from kdcore.errors import IncompatibleInputs
 from kdcore.spec import AugmentationSpec, Crop, Flip, Jitter, NoAugmentation
 
@@ -55,7 +55,7 @@ _NUM_VIEWS = [1, 9, 49, 50, 81, 2]
 def test_every_view_equals_the_slow_loop(
     spec: AugmentationSpec, num_views: int, channels: int
 ) -> None:
-    augmentation = Augmentation.from_spec(spec, height=5, width=6)
+    augmentation = Shifts.from_spec(spec, height=5, width=6)
     assert augmentation.num_views == num_views
     rng = np.random.default_rng(0)
     images_BHWC = rng.integers(1, 256, (num_views, 5, 6, channels), dtype=np.uint8)
@@ -68,7 +68,7 @@ def test_every_view_equals_the_slow_loop(
 
 @pytest.mark.parametrize("spec", _SPECS)
 def test_each_view_of_an_image_is_another_picture(spec: AugmentationSpec) -> None:
-    augmentation = Augmentation.from_spec(spec, height=5, width=6)
+    augmentation = Shifts.from_spec(spec, height=5, width=6)
     image_HWC = torch.arange(1, 31, dtype=torch.uint8).view(5, 6, 1)
     images_BHWC = image_HWC.expand(augmentation.num_views, 5, 6, 1).contiguous()
     varied = augmentation.apply(images_BHWC, torch.arange(augmentation.num_views))
@@ -77,7 +77,7 @@ def test_each_view_of_an_image_is_another_picture(spec: AugmentationSpec) -> Non
 
 @given(seed=st.integers(0, 2**63 - 1))
 def test_drawn_views_are_in_range_and_repeatable(seed: int) -> None:
-    augmentation = Augmentation(padding=4, flips=True)
+    augmentation = Shifts(padding=4, flips=True)
     drawn = [augmentation.draw_views(100, torch.Generator().manual_seed(seed)) for _ in range(2)]
     assert torch.equal(*drawn)
     assert drawn[0].dtype == torch.int64
@@ -86,7 +86,7 @@ def test_drawn_views_are_in_range_and_repeatable(seed: int) -> None:
 
 
 def test_views_are_drawn_uniformly() -> None:
-    augmentation = Augmentation(padding=1, flips=True)
+    augmentation = Shifts(padding=1, flips=True)
     views = augmentation.draw_views(18_000, torch.Generator().manual_seed(0))
     counts = torch.bincount(views, minlength=18).double()
     assert len(counts) == 18
@@ -104,6 +104,6 @@ def test_a_shift_out_of_the_picture_is_refused_at_its_field(
     spec: AugmentationSpec, pointer: str
 ) -> None:
     with pytest.raises(IncompatibleInputs) as caught:
-        Augmentation.from_spec(spec, height=5, width=6)
+        Shifts.from_spec(spec, height=5, width=6)
     assert caught.value.code == "shift_too_large"
     assert caught.value.pointer == pointer
