@@ -2,10 +2,12 @@
 
 from kdcore.methods.build import build_stages
 from kdcore.methods.cross_entropy import CrossEntropy, cross_entropy
+from kdcore.methods.dist import dist_loss
 from kdcore.methods.dkd import dkd_loss
 from kdcore.methods.fsp import flow_matrices, fsp_loss
 from kdcore.methods.logit_kd import kd_loss
 from kdcore.methods.logit_matching import logit_matching_loss
+from kdcore.methods.logit_standardization import standardized_kd_loss
 from kdcore.methods.objective import LossTerms, Objective
 from kdcore.methods.stage import MethodInputs, MethodStage
 from kdcore.methods.step import Labels, Step
@@ -22,9 +24,11 @@ __all__ = [
     "Term",
     "build_stages",
     "cross_entropy",
+    "dist_loss",
     "dkd_loss",
     "flow_matrices",
     "fsp_loss",
     "kd_loss",
     "logit_matching_loss",
+    "standardized_kd_loss",
 ]

@@ -1,20 +1,30 @@
 """From a method's spec to its stages: the list of every method that can run."""
 
 from kdcore.methods.cross_entropy import CrossEntropy
+from kdcore.methods.dist import dist_stages
 from kdcore.methods.dkd import dkd_stages
 from kdcore.methods.fsp import fsp_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
+from kdcore.methods.logit_standardization import logit_standardization_stages
 from kdcore.methods.objective import Objective
 from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
-from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, ReviewKd, Rkd
+from kdcore.spec.methods import (
+    Dist,
+    Dkd,
+    Fsp,
+    LogitKd,
+    LogitMatching,
+    LogitStandardization,
+    MethodSpec,
+    ReviewKd,
+    Rkd,
+)
 
 
-def build_stages(  # noqa: PLR0911  # one line a method
-    method: MethodSpec | None, inputs: MethodInputs
-) -> tuple[MethodStage, ...]:
+def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[MethodStage, ...]:
     """Make the stages of `method`, in order; None is training on labels alone.
 
     Raises:
@@ -23,6 +33,8 @@ def build_stages(  # noqa: PLR0911  # one line a method
     match method:
         case None:
             return label_stages()
+        case Dist():
+            return dist_stages(method)
         case Dkd():
             return dkd_stages(method)
         case Fsp():
@@ -33,6 +45,8 @@ def build_stages(  # noqa: PLR0911  # one line a method
             return logit_matching_stages(method)
         case ReviewKd():
             return reviewkd_stages(method, inputs)
+        case LogitStandardization():
+            return logit_standardization_stages(method)
         case Rkd():
             return rkd_stages(method)
 

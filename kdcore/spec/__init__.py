@@ -19,7 +19,17 @@ from kdcore.spec.jobs import (
     TeacherReference,
     TrainJob,
 )
-from kdcore.spec.methods import Dkd, Fsp, LogitKd, LogitMatching, MethodSpec, ReviewKd, Rkd
+from kdcore.spec.methods import (
+    Dist,
+    Dkd,
+    Fsp,
+    LogitKd,
+    LogitMatching,
+    LogitStandardization,
+    MethodSpec,
+    ReviewKd,
+    Rkd,
+)
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
 from kdcore.spec.training import (
@@ -59,6 +69,7 @@ __all__ = [
     "Crop",
     "CutMix",
     "DatasetDescription",
+    "Dist",
     "DistillJob",
     "Dkd",
     "EvaluationSpec",
@@ -72,6 +83,7 @@ __all__ = [
     "Limits",
     "LogitKd",
     "LogitMatching",
+    "LogitStandardization",
     "MethodSpec",
     "MixSpec",
     "Mixup",

@@ -18,7 +18,9 @@ from kdcore.spec import DistillJob, parse_job
 
 # Without cross-entropy, so that what falls is the method's own loss.
 METHODS: dict[str, dict[str, Any]] = {
+    "dist": {"name": "dist", "ce_weight": 0.0},
     "dkd": {"name": "dkd", "ce_weight": 0.0, "warmup_epochs": 0.5},
+    "logit_standardization": {"name": "logit_standardization", "ce_weight": 0.0},
 }
 
 each = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())

@@ -1,8 +1,10 @@
 """The methods that can be asked for: what each computes, its fields, needs, stages and paper."""
 
+from kdcore.catalog.methods.dist import dist
 from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.methods.features import fsp
+from kdcore.catalog.methods.logit_standardization import logit_standardization
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
 from kdcore.catalog.methods.reviewkd import reviewkd
 from kdcore.catalog.methods.rkd import rkd
@@ -13,10 +15,12 @@ __all__ = ["MethodEntry", "Needs", "methods"]
 def methods() -> tuple[MethodEntry, ...]:
     """List every method that a job can name."""
     return (
+        dist(),
         dkd(),
         fsp(),
         logit_kd(),
         logit_matching(),
         reviewkd(),
+        logit_standardization(),
         rkd(),
     )

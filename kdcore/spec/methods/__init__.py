@@ -5,25 +5,29 @@ from typing import Annotated
 from pydantic import Discriminator
 
 from kdcore.spec.methods.base import MethodFields
+from kdcore.spec.methods.dist import Dist
 from kdcore.spec.methods.dkd import Dkd
 from kdcore.spec.methods.features import Fsp
 from kdcore.spec.methods.layers import FlowPair, LayerPair
+from kdcore.spec.methods.logit_standardization import LogitStandardization
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
 from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    Dkd | Fsp | LogitKd | LogitMatching | ReviewKd | Rkd,
+    Dist | Dkd | Fsp | LogitKd | LogitMatching | LogitStandardization | ReviewKd | Rkd,
     Discriminator("name"),
 ]
 
 __all__ = [
+    "Dist",
     "Dkd",
     "FlowPair",
     "Fsp",
     "LayerPair",
     "LogitKd",
     "LogitMatching",
+    "LogitStandardization",
     "MethodFields",
     "MethodSpec",
     "ReviewKd",
