@@ -33,23 +33,43 @@ def check_job_fits(
     _check_transfer(job, dataset)
     _check_splits(job, dataset)
     for index, teacher in enumerate(teachers):
-        check_teacher_fits(teacher, dataset, pointer=f"/teachers/{index}/model")
+        pointer = f"/teachers/{index}/model"
+        _check_channels(teacher, dataset, pointer=pointer)
+        # Layers can be learned from a network of any task.
+        if not isinstance(job, DistillJob) or job.method.reads_teacher_logits:
+            _check_classes(teacher, dataset, pointer=pointer)
 
 
-def check_teacher_fits(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
-    """Check that a teacher takes the dataset's images and answers in its classes.
+def has_classes(teacher: NetworkDescription, class_names: Sequence[str]) -> bool:
+    """Whether a teacher answers in these classes, as far as names tell."""
+    both_named = _are_names(teacher.class_names) and _are_names(class_names)
+    return teacher.num_classes == len(class_names) and not (
+        both_named and tuple(teacher.class_names) != tuple(class_names)
+    )
 
-    Raises:
-        IncompatibleInputs: with both shapes, both counts or both class lists.
-    """
-    if teacher.input.shape_CHW != dataset.shape_CHW:
-        raise IncompatibleInputs(
-            "teacher_input_mismatch",
-            f"The teacher takes images of {_shape(teacher.input.shape_CHW)} and the dataset has "
-            f"{_shape(dataset.shape_CHW)} (channels x height x width). Upload a dataset of the "
-            "teacher's size, or a teacher for the dataset's.",
-            pointer=pointer,
-        )
+
+def list_classes(names: Sequence[str]) -> str:
+    """Write class names for a message, the first twenty of many."""
+    shown = ", ".join(names[:_SHOWN_NAMES])
+    return shown if len(names) <= _SHOWN_NAMES else f"{shown}, … {len(names)} in all"
+
+
+def _check_channels(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
+    """Check that images can be brought to what the teacher takes: sizes can, colours cannot."""
+    channels, wanted = dataset.shape_CHW[0], teacher.input.channels
+    if channels == wanted or (channels, wanted) == (1, 3):
+        return
+    raise IncompatibleInputs(
+        "teacher_input_mismatch",
+        f"The teacher takes images of {shape_text(teacher.input.shape_CHW)} and the dataset has "
+        f"{shape_text(dataset.shape_CHW)} (channels x height x width). Height and width are "
+        "brought to the teacher's, and grey images to three channels, but no other channels. "
+        "Upload a dataset with the teacher's channels, or a teacher for the dataset's.",
+        pointer=pointer,
+    )
+
+
+def _check_classes(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
     num_classes = len(dataset.class_names)
     if teacher.num_classes != num_classes:
         raise IncompatibleInputs(
@@ -59,12 +79,11 @@ def check_teacher_fits(teacher: NetworkDescription, dataset: DatasetFacts, *, po
             "same order.",
             pointer=pointer,
         )
-    both_named = _are_names(teacher.class_names) and _are_names(dataset.class_names)
-    if both_named and teacher.class_names != dataset.class_names:
+    if not has_classes(teacher, dataset.class_names):
         raise IncompatibleInputs(
             "teacher_class_names_mismatch",
-            f"The teacher's classes are [{_names(teacher.class_names)}] and the dataset's are "
-            f"[{_names(dataset.class_names)}]; label i must mean the same in both.",
+            f"The teacher's classes are [{list_classes(teacher.class_names)}] and the dataset's "
+            f"are [{list_classes(dataset.class_names)}]; label i must mean the same in both.",
             pointer=pointer,
         )
 
@@ -102,10 +121,6 @@ def _are_names(names: Sequence[str]) -> bool:
     return bool(names) and tuple(names) != tuple(map(str, range(len(names))))
 
 
-def _shape(shape_CHW: tuple[int, int, int]) -> str:
+def shape_text(shape_CHW: tuple[int, int, int]) -> str:
+    """Write a shape for a message: 3x32x32."""
     return "x".join(map(str, shape_CHW))
-
-
-def _names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_SHOWN_NAMES])
-    return shown if len(names) <= _SHOWN_NAMES else f"{shown}, … {len(names)} in all"

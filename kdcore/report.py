@@ -95,6 +95,11 @@ class NetworkReport(_ReportModel):
     )
     size_bytes: int = Field(description="Of the weights as safetensors.")
     latency: tuple[Latency, ...] = ()
+    balanced_accuracy_beforehand: float | None = Field(
+        default=None,
+        description="Of a teacher: its accuracy on up to 2,000 images of the train split, the mean "
+        "over classes, measured before training. null where it was not measured.",
+    )
 
 
 class Difference(_ReportModel):

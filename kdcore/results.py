@@ -34,7 +34,7 @@ from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
 from kdcore.report import NetworkReport, Report, Run
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
-from kdcore.teacher import Teachers
+from kdcore.teacher import AdmittedTeacher, Teachers
 from kdcore.trainer.history import History
 
 # Enough real images to tell a wrong export from rounding.
@@ -84,6 +84,8 @@ class Outcome:
     weights: Mapping[Run, Mapping[str, torch.Tensor]]
     """The finished runs; the first is what the job was for."""
     teachers: Teachers
+    admitted: tuple[AdmittedTeacher, ...]
+    """What was known of each teacher before it taught."""
     history: History
     log_lines: Callable[[], list[str]]
     compute: Compute
@@ -142,10 +144,20 @@ def _evaluate(outcome: Outcome, classifiers: Mapping[Run, Classifier]) -> Report
 def _measure_teachers(
     outcome: Outcome,
 ) -> tuple[dict[Run, NetworkReport], EvaluatedNetwork | None]:
-    """Measure each teacher and, of several, what they answer together: `teacher`."""
-    members = [_measure(outcome, one.classifier, None) for one in outcome.teachers.members]
+    """Measure each teacher and, of several, what they answer together: `teacher`.
+
+    One that answers in other classes has a column without scores, and no student is compared
+    with it.
+    """
+    members = [
+        _with_beforehand(_measure(outcome, teacher.classifier, None, scored=seen.has_classes), seen)
+        for teacher, seen in zip(outcome.teachers.members, outcome.admitted, strict=True)
+    ]
+    if not members:
+        return {}, None
     if len(members) < 2 or not isinstance(outcome.spec, DistillJob):
-        return ({"teacher": members[0].report}, members[0]) if members else ({}, None)
+        is_scored = outcome.admitted[0].has_classes
+        return {"teacher": members[0].report}, members[0] if is_scored else None
     together = evaluate_ensemble(
         members,
         outcome.dataset,
@@ -156,15 +168,26 @@ def _measure_teachers(
     return {"teacher": together.report, **numbered}, together
 
 
+def _with_beforehand(measured: EvaluatedNetwork, seen: AdmittedTeacher) -> EvaluatedNetwork:
+    if seen.check is None:
+        return measured
+    update = {"balanced_accuracy_beforehand": seen.check.balanced_accuracy}
+    return EvaluatedNetwork(measured.report.model_copy(update=update), measured.logits_NC)
+
+
 def _measure(
-    outcome: Outcome, classifier: Classifier, teacher: EvaluatedNetwork | None
+    outcome: Outcome,
+    classifier: Classifier,
+    teacher: EvaluatedNetwork | None,
+    *,
+    scored: bool = True,
 ) -> EvaluatedNetwork:
     wanted = outcome.spec.evaluation
     splits: list[SplitName] = [name for name in ("train", "test") if name in wanted.splits]
     return evaluate_network(
         classifier,
         outcome.dataset,
-        splits=splits,
+        splits=splits if scored else (),
         device=outcome.compute.device,
         teacher=teacher,
         latency=wanted.latency,

@@ -25,7 +25,7 @@ from kdcore.results import (
     write_results,
 )
 from kdcore.spec import DistillJob
-from kdcore.teacher import TeacherInput, load_teachers
+from kdcore.teacher import TeacherInput, admit_teachers, load_teachers
 from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
 
 __all__ = ["RunResult", "TeacherInput", "ignore_events", "never_stop", "run"]
@@ -115,6 +115,14 @@ def run(
             ),
             resumed=resumed,
         )
+        admitted = (
+            admit_teachers(job.teachers, spec, dataset, compute)
+            if isinstance(spec, DistillJob)
+            else ()
+        )
+        if resumed is None:
+            for teacher in admitted:
+                trainer.say(teacher.message)
         weights = trainer.train()
         outcome = Outcome(
             spec=spec,
@@ -122,6 +130,7 @@ def run(
             description=job.description,
             weights=weights,
             teachers=job.teachers,
+            admitted=admitted,
             history=trainer.recorder.history,
             log_lines=trainer.log_lines,
             compute=compute,

@@ -9,6 +9,7 @@ from api.datasets.facts import image_bytes
 from api.jobs.checks import CheckedJob, CheckedTeacher
 from api.jobs.schemas import Estimate, JobValidation, NetworkCost, TeacherFacts
 from api.schemas import JsonObject
+from kdcore.compatibility import shape_text
 from kdcore.spec import DistillJob, OptimizerSpec, Sgd, TrainJob
 from kdstore.tables import Attempt, Job, JobReport, Model
 
@@ -166,6 +167,11 @@ def _distillation_warnings(job: DistillJob, checked: CheckedJob) -> list[str]:
             warnings.append(
                 f"The student has {checked.cost.parameters:,} parameters, not fewer than the "
                 f"teacher's {size:,}."
+            )
+        own, given = teacher.description.input.shape_CHW, checked.dataset.image_input.shape_CHW
+        if own != given:
+            warnings.append(
+                f"Images of {shape_text(given)} are brought to the teacher's {shape_text(own)}."
             )
         if not teacher.description.class_names:
             warnings.append(

@@ -41,6 +41,8 @@ def evaluate_network(
 ) -> EvaluatedNetwork:
     """Measure a network on splits of a dataset, against a teacher if one is given.
 
+    What it costs is measured at the size of the images that the network itself takes.
+
     Args:
         classifier: Already on `device`; it is left in the mode it was in.
         dataset: What it is measured on.
@@ -53,7 +55,6 @@ def evaluate_network(
     Raises:
         LogitsNotFinite: the network or the teacher gives NaN or infinity.
     """
-    image = dataset.description.image_input
     logits = {
         name: predict_logits(classifier, dataset.split(name), batch_size=batch_size, device=device)
         for name in splits
@@ -69,9 +70,9 @@ def evaluate_network(
     report = NetworkReport(
         splits={str(name): value for name, value in scores.items()},
         parameters=count_parameters(classifier.network),
-        megaflops=count_flops(classifier.network, image) / 1e6,
+        megaflops=count_flops(classifier.network, classifier.image) / 1e6,
         size_bytes=_size_bytes(classifier.network),
-        latency=measure_latency(classifier, image, device=device) if latency else (),
+        latency=measure_latency(classifier, classifier.image, device=device) if latency else (),
     )
     return EvaluatedNetwork(report, MappingProxyType(logits))
 

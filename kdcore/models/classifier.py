@@ -14,6 +14,7 @@ class Classifier(nn.Module):
 
     `(images - mean) / std` per channel. Mean and std are buffers, so they follow the device, but
     stay out of the state dict: `network.state_dict()` is what is stored, without a prefix.
+    `image` is what the network takes.
     """
 
     mean_C11: torch.Tensor
@@ -22,6 +23,7 @@ class Classifier(nn.Module):
     def __init__(self, network: nn.Module, image: ImageInput) -> None:
         super().__init__()
         self.network = network
+        self.image = image
         device = next((parameter.device for parameter in network.parameters()), None)
         for name, values in (("mean_C11", image.mean), ("std_C11", image.std)):
             tensor = torch.tensor(values, dtype=torch.float32, device=device)[:, None, None]

@@ -112,6 +112,11 @@ class DistillJob(_JobFields):
         "the method's temperature, or `logits`. null with one teacher; with several it stands for "
         "`logits` under logit_matching, else for `probabilities`.",
     )
+    on_weak_teacher: Literal["refuse", "warn"] = Field(
+        "refuse",
+        description="What becomes of a teacher that is near chance on the train split, mostly "
+        "because its classes are in another order: `refuse` ends the job before it trains.",
+    )
     student: Architecture = Field(description="The network that learns from the teacher.")
     method: MethodSpec = LogitKd()
     control: bool = Field(

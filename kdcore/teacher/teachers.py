@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kdcore.checkpoints import read_safetensors, sha256_of
 from kdcore.devices import Compute
-from kdcore.models import Classifier, build_network, load_weights
+from kdcore.models import FittingClassifier, build_network, load_weights
 from kdcore.spec import DistillJob, NetworkDescription
 from kdcore.teacher.ensemble import Ensemble
 from kdcore.teacher.frozen import Teacher
@@ -65,5 +65,5 @@ def _load(source: TeacherInput, compute: Compute) -> Teacher:
     network = build_network(source.description)
     weights, _ = read_safetensors(source.weights)
     load_weights(network, weights)
-    classifier = Classifier(network.to(compute.device), source.description.input)
+    classifier = FittingClassifier(network.to(compute.device), source.description.input)
     return Teacher(classifier, autocast_dtype=compute.autocast_dtype)

@@ -32,6 +32,15 @@ def test_every_measure_has_a_row() -> None:
     }
 
 
+def test_teacher_of_other_classes_has_costs_and_no_scores() -> None:
+    report = distill_report()
+    teacher = report.columns["teacher"].model_copy(update={"splits": {}})
+    columns = {**report.columns, "teacher": teacher}
+    rows = {row[0]: row for row in compare(report.model_copy(update={"columns": columns})).rows}
+    assert rows["errors"] == ("errors", "–", "5", "9", "-4")
+    assert rows["parameters"][1] == "50,042"
+
+
 def test_without_a_control_there_is_no_difference() -> None:
     assert compare(distill_report(control=False)).header == ("", "teacher", "student")
 

@@ -1,12 +1,13 @@
 """Whether spec, dataset and teachers fit, told before anything is trained."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from kdcore.compatibility import DatasetFacts, check_job_fits
+from kdcore.compatibility import DatasetFacts, check_job_fits, has_classes, list_classes
 from kdcore.errors import IncompatibleInputs
-from kdcore.spec import ImageInput, Mlp, NetworkDescription, parse_job
+from kdcore.spec import DistillJob, ImageInput, Mlp, NetworkDescription, TrainJob, parse_job
 
 DATASET = DatasetFacts(
     shape_CHW=(3, 32, 32),
@@ -25,8 +26,8 @@ def teacher(**changes: Any) -> NetworkDescription:
     return NetworkDescription(**(fields | changes))
 
 
-def refusal(network: NetworkDescription | None = None, **changes: Any) -> IncompatibleInputs:
-    job = parse_job(
+def job(**changes: Any) -> TrainJob | DistillJob:
+    return parse_job(
         {
             "kind": "distill",
             "dataset": "dts_1",
@@ -35,16 +36,48 @@ def refusal(network: NetworkDescription | None = None, **changes: Any) -> Incomp
         }
         | changes
     )
+
+
+def refusal(network: NetworkDescription | None = None, **changes: Any) -> IncompatibleInputs:
     with pytest.raises(IncompatibleInputs) as raised:
-        check_job_fits(job, DATASET, [network or teacher()])
+        check_job_fits(job(**changes), DATASET, [network or teacher()])
     return raised.value
 
 
-def test_teacher_of_another_size_is_refused_with_both_shapes() -> None:
+def test_teacher_of_other_channels_is_refused_with_both_shapes() -> None:
     error = refusal(teacher(input=ImageInput(channels=1, height=28, width=28)))
     assert (error.code, error.pointer) == ("teacher_input_mismatch", "/teachers/0/model")
     assert "1x28x28" in error.message
     assert "3x32x32" in error.message
+
+
+def test_teacher_of_another_size_fits() -> None:
+    check_job_fits(job(), DATASET, [teacher(input=ImageInput(channels=3, height=224, width=96))])
+
+
+def test_teacher_of_colours_fits_grey_images() -> None:
+    grey = replace(DATASET, shape_CHW=(1, 28, 28))
+    check_job_fits(job(), grey, [teacher()])
+
+
+def test_teacher_of_other_classes_fits_a_method_that_reads_layers_alone() -> None:
+    other = teacher(num_classes=2, class_names=("car", "ship"))
+    alone = {"name": "rkd", "kd_weight": 0}
+    check_job_fits(job(method=alone), DATASET, [other])
+    assert refusal(other, method=alone | {"kd_weight": 1.0}).code == "teacher_classes_mismatch"
+
+
+def test_classes_of_a_teacher_are_compared_by_number_and_by_name() -> None:
+    named = teacher(class_names=("cat", "dog", "horse"))
+    assert has_classes(named, ("cat", "dog", "horse"))
+    assert has_classes(named, ("0", "1", "2"))
+    assert not has_classes(named, ("dog", "cat", "horse"))
+    assert not has_classes(named, ("cat", "dog"))
+
+
+def test_long_lists_of_classes_are_cut() -> None:
+    assert list_classes(["a", "b"]) == "a, b"
+    assert list_classes([str(label) for label in range(30)]).endswith("19, … 30 in all")
 
 
 @pytest.mark.parametrize("num_classes", [2, 10])
@@ -64,10 +97,7 @@ def test_teacher_with_classes_in_another_order_is_refused_with_both_lists() -> N
 
 @pytest.mark.parametrize("names", [(), ("0", "1", "2"), ("cat", "dog", "horse")])
 def test_teacher_with_the_same_or_no_names_fits(names: tuple[str, ...]) -> None:
-    job = parse_job(
-        {"kind": "train", "dataset": "d", "network": {"architecture": "mlp", "hidden": [8]}}
-    )
-    check_job_fits(job, DATASET, [teacher(class_names=names)])
+    check_job_fits(job(), DATASET, [teacher(class_names=names)])
 
 
 def test_excluding_a_class_that_does_not_exist_is_refused() -> None:

@@ -16,15 +16,23 @@ from kdcore.errors import Diverged, IncompatibleInputs, Interrupted, TimeLimitRe
 from kdcore.export import load_network
 from kdcore.job_runs import describe_network
 from kdcore.manifest import verify_manifest
-from kdcore.models import build_network
+from kdcore.models import build_network, count_flops
 from kdcore.progress import CheckpointSaved, Metrics, RunEvent, StageStarted
 from kdcore.run import RunResult, TeacherInput, never_stop, run
-from kdcore.spec import Cnn, DistillJob, NetworkDescription, parse_job
+from kdcore.spec import (
+    Cnn,
+    DistillJob,
+    ImageInput,
+    NetworkDescription,
+    ResnetCifar,
+    parse_job,
+)
 
 SPEC: dict[str, Any] = {
     "kind": "distill",
     "dataset": "digits",
     "teachers": [{"model": "teacher"}],
+    "on_weak_teacher": "warn",
     "student": {
         "architecture": "cnn",
         "layers": [
@@ -300,13 +308,13 @@ def test_checkpoint_of_another_job_is_refused(
 def test_teacher_for_other_images_is_refused_with_both_shapes(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
 ) -> None:
-    image = teacher.description.input.model_copy(update={"height": 16, "width": 16})
+    image = ImageInput(channels=2, height=16, width=16)
     wrong = NetworkDescription(
         architecture=Cnn(layers=teacher.description.architecture.layers),  # type: ignore[union-attr]  # a cnn, see the fixture
         input=image,
         num_classes=10,
     )
-    with pytest.raises(IncompatibleInputs, match=r"1x16x16.*1x8x8"):
+    with pytest.raises(IncompatibleInputs, match=r"2x16x16.*1x8x8"):
         run_job(tmp_path, digits, TeacherInput(wrong, teacher.weights))
 
 
@@ -362,3 +370,69 @@ def test_student_of_two_equal_teachers_is_the_student_of_one(
     one, two = (weights(tmp_path / folder, "student") for folder in ("one", "two"))
     for name, tensor in one.items():
         torch.testing.assert_close(tensor, two[name], rtol=1e-3, atol=1e-3)
+
+
+def test_teacher_of_another_size_and_colours_sees_images_of_its_own(
+    tmp_path: Path, digits: ArrayDataset
+) -> None:
+    description = NetworkDescription(
+        architecture=ResnetCifar(depth=8, width=4),
+        input=ImageInput(channels=3, height=12, width=16),
+        num_classes=10,
+    )
+    network = build_network(description, seed=5)
+    write_safetensors(tmp_path / "teacher.safetensors", network.state_dict())
+    other = TeacherInput(description, tmp_path / "teacher.safetensors")
+
+    columns = run_job(tmp_path, digits, other).report.columns
+
+    assert columns["teacher"].megaflops == count_flops(network, description.input) / 1e6
+    assert columns["student"].splits["test"].agreement is not None
+
+
+def test_teacher_near_chance_is_refused_before_anything_is_trained(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    events: list[RunEvent] = []
+    spec = parse_spec(on_weak_teacher="refuse")
+    with pytest.raises(IncompatibleInputs, match="hardly more of the dataset than guessing"):
+        run_job(tmp_path, digits, teacher, spec=spec, events=events)
+    stages = [event.stage for event in events if isinstance(event, StageStarted)]
+    assert stages == ["preparing", "teacher"]
+
+
+def test_what_the_teacher_knew_beforehand_is_in_log_and_report(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    with pytest.raises(Interrupted):
+        run_job(tmp_path, digits, teacher, should_stop=stop_at_question(5))
+    columns = run_job(tmp_path, digits, teacher).report.columns
+    accuracy = columns["teacher"].balanced_accuracy_beforehand
+    assert accuracy is not None
+    assert columns["student"].balanced_accuracy_beforehand is None
+    log = (tmp_path / "artifacts" / "training.log").read_text()
+    assert log.count(f"teacher: balanced accuracy {accuracy:.2%}") == 1
+
+
+def test_student_on_another_task_has_a_teacher_without_scores(
+    tmp_path: Path, digits: ArrayDataset
+) -> None:
+    description = describe_network(parse_spec(), digits).model_copy(
+        update={"num_classes": 7, "class_names": ()}
+    )
+    write_safetensors(
+        tmp_path / "teacher.safetensors", build_network(description, seed=5).state_dict()
+    )
+    spec = parse_spec(method={"name": "rkd"}, on_weak_teacher="refuse")
+    result = run_job(
+        tmp_path, digits, TeacherInput(description, tmp_path / "teacher.safetensors"), spec=spec
+    )
+
+    columns = result.report.columns
+    assert columns["teacher"].splits == {}
+    assert columns["student"].splits["test"].agreement is None
+    assert (
+        "has other classes than the dataset"
+        in (tmp_path / "artifacts" / "training.log").read_text()
+    )
+    assert "teacher" in (tmp_path / "artifacts" / "report.html").read_text()

@@ -47,6 +47,7 @@ def parse(method: dict[str, Any], *, num_epochs: int = 1) -> DistillJob:
             "kind": "distill",
             "dataset": "digits",
             "teachers": [{"model": "teacher"}],
+            "on_weak_teacher": "warn",
             "student": {"architecture": "mlp", "hidden": [24]},
             "method": method,
             "training": {"num_epochs": num_epochs, "batch_size": 64},

@@ -19,6 +19,7 @@ SPEC: dict[str, Any] = {
     "kind": "distill",
     "dataset": "digits",
     "teachers": [{"model": "teacher"}],
+    "on_weak_teacher": "warn",
     "student": {
         "architecture": "cnn",
         "layers": [

@@ -27,6 +27,7 @@ SPEC: dict[str, Any] = {
     "kind": "distill",
     "dataset": "digits",
     "teachers": [{"model": "teacher"}],
+    "on_weak_teacher": "warn",
     "student": {"architecture": "mlp", "hidden": [16]},
     "transfer": {"augmentation": {"name": "jitter", "pixels": 1}},
     "training": {"num_epochs": 2, "batch_size": 64},

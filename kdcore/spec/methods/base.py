@@ -44,6 +44,11 @@ class MethodFields(SpecModel):
     SHAPES: ClassVar[FittingShapes] = "equal"
 
     @property
+    def reads_teacher_logits(self) -> bool:
+        """Whether the teacher must have the dataset's classes: layers alone can be of any task."""
+        return self.PAIRING == "none" or getattr(self, "kd_weight", 0.0) > 0
+
+    @property
     def teacher_temperature(self) -> float:
         """Temperature at which several teachers' probabilities are averaged; 1 without one."""
         return float(getattr(self, "temperature", 1.0))

@@ -76,7 +76,7 @@ def test_labels_beyond_the_teachers_outputs_are_refused(
 def test_teacher_for_other_images_is_refused(
     client: Client, rows: Rows, distillation: Json
 ) -> None:
-    teacher = rows.ready_model(input={"channels": 1, "height": 28, "width": 28})
+    teacher = rows.ready_model(input={"channels": 4, "height": 8, "width": 8})
     body = distillation | {"teachers": [{"model": teacher}]}
     code, pointers = _refusal(client, body)
     assert (code, pointers) == ("teacher_input_mismatch", ["/teachers/0/model"])

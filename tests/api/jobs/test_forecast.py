@@ -12,6 +12,8 @@ Client = Any  # these are classes of conftest.py, which tests cannot import
 Rows = Any
 Json = dict[str, Any]
 
+LARGER = {"channels": 1, "height": 28, "width": 28}
+
 
 @pytest.fixture
 def distillation(rows: Rows) -> Json:
@@ -138,8 +140,8 @@ def test_warnings_say_what_a_report_will_lack(
         "control": False,
         "student": {"architecture": "mlp", "hidden": [512]},
         "training": {"batch_size": 1000},
-        "teachers": [{"model": rows.ready_model(class_names=[])}],
+        "teachers": [{"model": rows.ready_model(class_names=[], input=LARGER)}],
     }
     warnings = " ".join(_forecast(client, body)["warnings"])
-    for part in ("control", "not fewer than", "batch_size", "names no classes"):
+    for part in ("control", "not fewer than", "batch_size", "names no classes", "1x28x28"):
         assert part in warnings

@@ -111,3 +111,15 @@ def test_headline_without_control_claims_nothing_of_the_teacher(report: Report) 
 
     assert "without a teacher" not in text
     assert "10 errors" in text
+
+
+def test_teacher_of_other_classes_has_no_scores(report: Report) -> None:
+    teacher = report.columns["teacher"].model_copy(update={"splits": {}})
+    changed = report.model_copy(update={"columns": {**report.columns, "teacher": teacher}})
+
+    assert _row(score_rows(changed, "test"), "Errors").cells == (
+        NOTHING,
+        "10 of 100",
+        "20 of 100",
+    )
+    assert NOTHING not in _row(cost_rows(changed), "Parameters").cells

@@ -48,6 +48,7 @@ JOB: dict[str, Any] = {
         "precision": "float32",
     },
     "control": False,
+    "on_weak_teacher": "warn",
     "evaluation": {"latency": False},
     "exports": ["safetensors"],
 }

@@ -1,0 +1,89 @@
+"""Lets teachers teach, or not: each one is measured before anything is trained."""
+
+from dataclasses import dataclass
+
+from kdcore.compatibility import has_classes, list_classes
+from kdcore.data import ArrayDataset
+from kdcore.devices import Compute
+from kdcore.errors import IncompatibleInputs
+from kdcore.spec import DistillJob, NetworkDescription
+from kdcore.teacher.check import TeacherCheck, check_teacher
+from kdcore.teacher.teachers import Teachers
+
+
+@dataclass(frozen=True)
+class AdmittedTeacher:
+    """What is known of a teacher before it teaches.
+
+    Attributes:
+        check: What it scores on the train split; None where that was not measured.
+        has_classes: Whether it answers in the dataset's classes, so that scores mean something.
+        message: The same for the log.
+    """
+
+    check: TeacherCheck | None
+    has_classes: bool
+    message: str
+
+
+def admit_teachers(
+    teachers: Teachers, spec: DistillJob, dataset: ArrayDataset, compute: Compute
+) -> tuple[AdmittedTeacher, ...]:
+    """Measure every teacher, in order, and refuse one that is near chance.
+
+    A method that reads no logits of its teacher may have one of another task; it is not refused.
+    An unlabelled run reads no label, so its teachers are not measured.
+
+    Raises:
+        IncompatibleInputs: `teacher_near_chance`, with both class lists.
+    """
+    admitted = []
+    for index, description in enumerate(teachers.descriptions):
+        name = "teacher" if len(teachers.members) == 1 else f"teacher_{index + 1}"
+        classes = dataset.description.class_names
+        if not has_classes(description, classes):
+            message = f"{name}: has other classes than the dataset, so it gets no scores"
+            admitted.append(AdmittedTeacher(None, has_classes=False, message=message))
+            continue
+        check = None
+        if not spec.transfer.unlabeled:
+            classifier = teachers.members[index].classifier
+            check = check_teacher(classifier, dataset.train, device=compute.device)
+        if check is None:
+            message = f"{name}: not measured beforehand, for that takes labels of two classes"
+            admitted.append(AdmittedTeacher(None, has_classes=True, message=message))
+            continue
+        is_refused = check.is_near_chance and spec.method.reads_teacher_logits
+        if is_refused and spec.on_weak_teacher == "refuse":
+            raise _near_chance(check, description, classes, index=index)
+        message = f"{name}: {_says(check)}"
+        if check.is_near_chance:
+            message += ", which is near chance: its classes may be others, or in another order"
+        knows = spec.method.reads_teacher_logits or not check.is_near_chance
+        admitted.append(AdmittedTeacher(check, has_classes=knows, message=message))
+    return tuple(admitted)
+
+
+def _says(check: TeacherCheck) -> str:
+    return (
+        f"balanced accuracy {check.balanced_accuracy:.2%} on {check.num_images} images of the "
+        f"train split, where guessing has {check.chance:.2%}"
+    )
+
+
+def _near_chance(
+    check: TeacherCheck,
+    description: NetworkDescription,
+    classes: tuple[str, ...],
+    *,
+    index: int,
+) -> IncompatibleInputs:
+    own = f"[{list_classes(description.class_names)}]" if description.class_names else "not named"
+    return IncompatibleInputs(
+        "teacher_near_chance",
+        f"The teacher knows hardly more of the dataset than guessing: {_says(check)}. Its classes "
+        f"are {own}, the dataset's are [{list_classes(classes)}]; output i must mean label i. Take "
+        "another teacher, or one with this order of classes. If it is meant to be like this, set "
+        'on_weak_teacher to "warn".',
+        pointer=f"/teachers/{index}/model",
+    )
