@@ -1,8 +1,11 @@
 """From a method's spec to its stages: the list of every method that can run."""
 
+from kdcore.methods.attention import attention_stages
 from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.dist import dist_stages
 from kdcore.methods.dkd import dkd_stages
+from kdcore.methods.feature_matching import feature_matching_stages
+from kdcore.methods.fitnet import fitnet_stages
 from kdcore.methods.fsp import fsp_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
@@ -12,8 +15,11 @@ from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.spec.methods import (
+    Attention,
     Dist,
     Dkd,
+    FeatureMatching,
+    Fitnet,
     Fsp,
     LogitKd,
     LogitMatching,
@@ -33,10 +39,16 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
     match method:
         case None:
             return label_stages()
+        case Attention():
+            return attention_stages(method, inputs)
         case Dist():
             return dist_stages(method)
         case Dkd():
             return dkd_stages(method)
+        case FeatureMatching():
+            return feature_matching_stages(method, inputs)
+        case Fitnet():
+            return fitnet_stages(method, inputs)
         case Fsp():
             return fsp_stages(method, inputs)
         case LogitKd():

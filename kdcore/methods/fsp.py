@@ -19,6 +19,7 @@ from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.methods.step import Step
 from kdcore.methods.task import task_terms
 from kdcore.methods.term import Term
+from kdcore.pairing import resolve_layers
 from kdcore.spec.methods import FlowPair, Fsp, LayerPair
 
 
@@ -113,12 +114,10 @@ def fsp_stages(spec: Fsp, inputs: MethodInputs) -> tuple[MethodStage, ...]:
     """Build the two stages of `fsp`: the flows alone, then the task alone.
 
     Raises:
-        IncompatibleInputs: layers do not exist, or their channels differ without an adapter.
+        IncompatibleInputs: as `kdcore.pairing.resolve_layers`.
     """
-    task = task_terms(
-        ce_weight=spec.ce_weight, kd_weight=spec.kd_weight, temperature=spec.temperature
-    )
+    spec = resolve_layers(spec, student=inputs.student_layers, teacher=inputs.teacher_layers)
     return (
         MethodStage("fsp", Objective([(1.0, FspTerm(spec.layers, inputs))])),
-        MethodStage(TRAINING_STAGE, Objective(task)),
+        MethodStage(TRAINING_STAGE, Objective(task_terms(spec))),
     )

@@ -20,8 +20,11 @@ from kdcore.spec.jobs import (
     TrainJob,
 )
 from kdcore.spec.methods import (
+    Attention,
     Dist,
     Dkd,
+    FeatureMatching,
+    Fitnet,
     Fsp,
     LogitKd,
     LogitMatching,
@@ -61,6 +64,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Architecture",
+    "Attention",
     "AugmentationSpec",
     "Cnn",
     "CnnLayer",
@@ -74,6 +78,8 @@ __all__ = [
     "Dkd",
     "EvaluationSpec",
     "ExportFormat",
+    "FeatureMatching",
+    "Fitnet",
     "Flip",
     "Fsp",
     "ImageInput",

@@ -60,8 +60,17 @@ TEACHER = Cnn(
 FLOW = {"teacher": ["layers.2", "layers.5"], "student": ["layers.2", "layers.5"]}
 FSP = {"name": "fsp", "layers": [{**FLOW, "adapter": "conv1x1"}]}
 
-METHODS = [pytest.param(FSP, id="fsp")]
-IN_TWO_STAGES = [pytest.param(FSP, id="fsp")]
+PAIR = {"teacher": "layers.5", "student": "layers.5", "adapter": "conv1x1"}
+FITNET = {"name": "fitnet", "layers": [PAIR]}
+MATCHING = {
+    "name": "feature_matching",
+    "layers": [PAIR, {"teacher": "layers.2", "student": "layers.1", "adapter": "conv1x1"}],
+}
+ATTENTION = {"name": "attention", "layers": [{"teacher": "layers.2", "student": "layers.2"}]}
+
+IN_TWO_STAGES = [pytest.param(FSP, id="fsp"), pytest.param(FITNET, id="fitnet")]
+WITH_ADAPTERS = [*IN_TWO_STAGES, pytest.param(MATCHING, id="feature_matching")]
+METHODS = [*WITH_ADAPTERS, pytest.param(ATTENTION, id="attention")]
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +169,7 @@ def test_interrupted_job_ends_with_the_bits_of_an_undisturbed_one(
     assert metrics[0] == metrics[1]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WITH_ADAPTERS)
 def test_adapters_train_and_are_not_exported(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
@@ -177,7 +186,7 @@ def test_adapters_train_and_are_not_exported(
     assert student_of(tmp_path).keys() == build_network(description).state_dict().keys()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", WITH_ADAPTERS)
 def test_adapters_count_in_the_clipped_norm(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
@@ -222,7 +231,7 @@ def test_first_stage_lowers_its_loss_and_leaves_the_classifier_alone(
     before = state_after(1, tmp_path / "before", digits, teacher, spec)
     after = state_after(5 * STEPS_PER_EPOCH, tmp_path / "after", digits, teacher, spec)
 
-    losses = series[next(name for name in series if name not in ("loss", "cross_entropy"))]
-    assert losses[-1] < 0.5 * losses[0]
+    losses = series["hint" if spec.method.name == "fitnet" else "fsp"]
+    assert losses[-1] < 0.7 * losses[0]
     for name in ("classifier.weight", "classifier.bias"):
         assert torch.equal(before.network[name], after.network[name])

@@ -3,7 +3,7 @@
 from kdcore.catalog.methods.dist import dist
 from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
-from kdcore.catalog.methods.features import fsp
+from kdcore.catalog.methods.features import attention, feature_matching, fitnet, fsp
 from kdcore.catalog.methods.logit_standardization import logit_standardization
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
 from kdcore.catalog.methods.reviewkd import reviewkd
@@ -16,7 +16,10 @@ def methods() -> tuple[MethodEntry, ...]:
     """List every method that a job can name."""
     return (
         dist(),
+        attention(),
         dkd(),
+        feature_matching(),
+        fitnet(),
         fsp(),
         logit_kd(),
         logit_matching(),

@@ -7,7 +7,7 @@ from pydantic import Discriminator
 from kdcore.spec.methods.base import MethodFields
 from kdcore.spec.methods.dist import Dist
 from kdcore.spec.methods.dkd import Dkd
-from kdcore.spec.methods.features import Fsp
+from kdcore.spec.methods.features import Attention, FeatureMatching, Fitnet, Fsp
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logit_standardization import LogitStandardization
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
@@ -15,13 +15,26 @@ from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
-    Dist | Dkd | Fsp | LogitKd | LogitMatching | LogitStandardization | ReviewKd | Rkd,
+    Attention
+    | Dist
+    | Dkd
+    | FeatureMatching
+    | Fitnet
+    | Fsp
+    | LogitKd
+    | LogitMatching
+    | LogitStandardization
+    | ReviewKd
+    | Rkd,
     Discriminator("name"),
 ]
 
 __all__ = [
+    "Attention",
     "Dist",
     "Dkd",
+    "FeatureMatching",
+    "Fitnet",
     "FlowPair",
     "Fsp",
     "LayerPair",

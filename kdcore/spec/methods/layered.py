@@ -1,4 +1,4 @@
-"""What methods that compare layers as they are have in common: weights and layers."""
+"""What methods that learn layers beside the task have in common: weights and layers."""
 
 from typing import ClassVar, Self
 

@@ -301,14 +301,11 @@ def test_other_channels_without_adapter_are_refused_with_both_shapes() -> None:
         build_stages(Fsp(layers=(_flow("a", "b"),)), _inputs(WIDE))
 
 
-def test_layers_that_are_not_there_are_refused_by_name() -> None:
-    with pytest.raises(IncompatibleInputs, match="'layer9'"):
-        build_stages(Fsp(layers=(_flow("a", "layer9"),)), _inputs(SHAPES))
+def test_flows_that_are_left_out_are_those_of_each_size() -> None:
+    first, _ = build_stages(Fsp(), _inputs(SHAPES))
 
-
-def test_no_flow_at_all_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one pair"):
-        build_stages(Fsp(), _inputs(SHAPES))
+    # c has a size of its own, from which nothing flows on.
+    assert first.objective.student_layers == ("a", "b")
 
 
 def test_missing_teacher_is_refused() -> None:
