@@ -1,6 +1,7 @@
 """From a method's spec to its stages: the list of every method that can run."""
 
 from kdcore.methods.attention import attention_stages
+from kdcore.methods.crd import crd_stages
 from kdcore.methods.cross_entropy import CrossEntropy
 from kdcore.methods.dist import dist_stages
 from kdcore.methods.dkd import dkd_stages
@@ -16,6 +17,7 @@ from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.spec.methods import (
     Attention,
+    Crd,
     Dist,
     Dkd,
     FeatureMatching,
@@ -41,6 +43,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return label_stages()
         case Attention():
             return attention_stages(method, inputs)
+        case Crd():
+            return crd_stages(method, inputs)
         case Dist():
             return dist_stages(method)
         case Dkd():

@@ -21,6 +21,7 @@ from kdcore.spec.jobs import (
 )
 from kdcore.spec.methods import (
     Attention,
+    Crd,
     Dist,
     Dkd,
     FeatureMatching,
@@ -70,6 +71,7 @@ __all__ = [
     "CnnLayer",
     "ConstantSchedule",
     "CosineSchedule",
+    "Crd",
     "Crop",
     "CutMix",
     "DatasetDescription",

@@ -57,6 +57,7 @@ STAGES = [
     {"teacher": "classifier", "student": "classifier"},
 ]
 METHODS: dict[str, dict[str, Any]] = {
+    "crd": {"name": "crd", "num_negatives": 300},
     "reviewkd": {"name": "reviewkd", "layers": STAGES, "warmup_epochs": 0.5},
     "rkd": {"name": "rkd", "layers": LAST},
 }

@@ -1,5 +1,6 @@
 """The methods that can be asked for: what each computes, its fields, needs, stages and paper."""
 
+from kdcore.catalog.methods.crd import crd
 from kdcore.catalog.methods.dist import dist
 from kdcore.catalog.methods.dkd import dkd
 from kdcore.catalog.methods.entry import MethodEntry, Needs
@@ -15,6 +16,7 @@ __all__ = ["MethodEntry", "Needs", "methods"]
 def methods() -> tuple[MethodEntry, ...]:
     """List every method that a job can name."""
     return (
+        crd(),
         dist(),
         attention(),
         dkd(),

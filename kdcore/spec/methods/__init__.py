@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Discriminator
 
 from kdcore.spec.methods.base import MethodFields
+from kdcore.spec.methods.crd import Crd
 from kdcore.spec.methods.dist import Dist
 from kdcore.spec.methods.dkd import Dkd
 from kdcore.spec.methods.features import Attention, FeatureMatching, Fitnet, Fsp
@@ -16,6 +17,7 @@ from kdcore.spec.methods.rkd import Rkd
 
 MethodSpec = Annotated[
     Attention
+    | Crd
     | Dist
     | Dkd
     | FeatureMatching
@@ -31,6 +33,7 @@ MethodSpec = Annotated[
 
 __all__ = [
     "Attention",
+    "Crd",
     "Dist",
     "Dkd",
     "FeatureMatching",

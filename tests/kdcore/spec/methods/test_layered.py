@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kdcore.spec import ReviewKd, Rkd
+from kdcore.spec import Crd, ReviewKd, Rkd
 from kdcore.spec.methods.layered import LayeredFields
 
-METHODS: list[type[LayeredFields]] = [ReviewKd, Rkd]
+METHODS: list[type[LayeredFields]] = [Crd, ReviewKd, Rkd]
 
 each = pytest.mark.parametrize("method", METHODS)
 
