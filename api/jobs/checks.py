@@ -12,7 +12,14 @@ from kdcore.catalog.architectures import architectures
 from kdcore.catalog.cost import Cost, network_cost
 from kdcore.compatibility import check_job_fits
 from kdcore.errors import IncompatibleInputs, Problem, SpecInvalid
-from kdcore.spec import DatasetDescription, DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import (
+    Architecture,
+    DatasetDescription,
+    DistillJob,
+    MutualLearning,
+    NetworkDescription,
+    TrainJob,
+)
 from kdstore import datasets, models
 from kdstore.errors import NotFound
 from kdstore.tables import Dataset, Model
@@ -75,6 +82,21 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
     return CheckedJob(job, description, checked, _cost_of_trained(job, description))
 
 
+def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:
+    """Work out the cost of the network that the job is for; its peers are checked as it is.
+
+    Raises:
+        IncompatibleInputs, SpecInvalid: one of them cannot be built for the dataset's images.
+    """
+    if isinstance(job, TrainJob):
+        return _cost_of(job.network, dataset, pointer="/network")
+    cost = _cost_of(job.student, dataset, pointer="/student")
+    if isinstance(job.method, MutualLearning):
+        for index, peer in enumerate(job.method.peers):
+            _cost_of(peer, dataset, pointer=f"/method/peers/{index}")
+    return cost
+
+
 def _ready(
     read: Callable[[], RowT], *, noun: str, pointer: str, problems: list[Problem]
 ) -> RowT | None:
@@ -95,15 +117,14 @@ def _ready(
     return row
 
 
-def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:
-    """Work out the cost of the network that the job trains.
+def _cost_of(
+    architecture: Architecture, dataset: DatasetDescription, *, pointer: str
+) -> Cost | None:
+    """Work out the cost of a network; None for torchvision's.
 
     Raises:
         IncompatibleInputs, SpecInvalid: it cannot be built for the dataset's images.
     """
-    architecture, pointer = (
-        (job.student, "/student") if isinstance(job, DistillJob) else (job.network, "/network")
-    )
     limits = next(
         entry.limits for entry in architectures() if architecture.architecture in entry.names
     )

@@ -10,6 +10,7 @@ from kdcore.methods.layer_distance import layer_distance
 from kdcore.methods.logit_kd import kd_loss
 from kdcore.methods.logit_matching import logit_matching_loss
 from kdcore.methods.logit_standardization import standardized_kd_loss
+from kdcore.methods.mutual_learning import mimicry_loss
 from kdcore.methods.objective import LossTerms, Objective
 from kdcore.methods.stage import MethodInputs, MethodStage
 from kdcore.methods.step import Labels, Step
@@ -35,5 +36,6 @@ __all__ = [
     "kd_loss",
     "layer_distance",
     "logit_matching_loss",
+    "mimicry_loss",
     "standardized_kd_loss",
 ]

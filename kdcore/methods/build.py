@@ -11,6 +11,7 @@ from kdcore.methods.fsp import fsp_stages
 from kdcore.methods.logit_kd import logit_kd_stages
 from kdcore.methods.logit_matching import logit_matching_stages
 from kdcore.methods.logit_standardization import logit_standardization_stages
+from kdcore.methods.mutual_learning import mutual_learning_stages
 from kdcore.methods.objective import Objective
 from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
@@ -27,6 +28,7 @@ from kdcore.spec.methods import (
     LogitMatching,
     LogitStandardization,
     MethodSpec,
+    MutualLearning,
     ReviewKd,
     Rkd,
 )
@@ -63,6 +65,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return reviewkd_stages(method, inputs)
         case LogitStandardization():
             return logit_standardization_stages(method)
+        case MutualLearning():
+            return mutual_learning_stages(method, inputs)
         case Rkd():
             return rkd_stages(method)
 

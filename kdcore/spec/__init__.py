@@ -31,6 +31,7 @@ from kdcore.spec.methods import (
     LogitMatching,
     LogitStandardization,
     MethodSpec,
+    MutualLearning,
     ReviewKd,
     Rkd,
 )
@@ -96,6 +97,7 @@ __all__ = [
     "MixSpec",
     "Mixup",
     "Mlp",
+    "MutualLearning",
     "NetworkDescription",
     "NoAugmentation",
     "NoMix",

@@ -7,6 +7,7 @@ from kdcore.catalog.methods.entry import MethodEntry, Needs
 from kdcore.catalog.methods.features import attention, feature_matching, fitnet, fsp
 from kdcore.catalog.methods.logit_standardization import logit_standardization
 from kdcore.catalog.methods.logits import logit_kd, logit_matching
+from kdcore.catalog.methods.mutual_learning import mutual_learning
 from kdcore.catalog.methods.reviewkd import reviewkd
 from kdcore.catalog.methods.rkd import rkd
 
@@ -27,5 +28,6 @@ def methods() -> tuple[MethodEntry, ...]:
         logit_matching(),
         reviewkd(),
         logit_standardization(),
+        mutual_learning(),
         rkd(),
     )

@@ -12,6 +12,7 @@ from kdcore.spec.methods.features import Attention, FeatureMatching, Fitnet, Fsp
 from kdcore.spec.methods.layers import FlowPair, LayerPair
 from kdcore.spec.methods.logit_standardization import LogitStandardization
 from kdcore.spec.methods.logits import LogitKd, LogitMatching
+from kdcore.spec.methods.mutual_learning import MutualLearning
 from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
 
@@ -26,6 +27,7 @@ MethodSpec = Annotated[
     | LogitKd
     | LogitMatching
     | LogitStandardization
+    | MutualLearning
     | ReviewKd
     | Rkd,
     Discriminator("name"),
@@ -46,6 +48,7 @@ __all__ = [
     "LogitStandardization",
     "MethodFields",
     "MethodSpec",
+    "MutualLearning",
     "ReviewKd",
     "Rkd",
 ]

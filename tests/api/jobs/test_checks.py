@@ -115,6 +115,18 @@ def test_layer_in_an_impossible_place_is_named(client: Client, distillation: Jso
     assert pointers == ["/student/layers/1"]
 
 
+def test_peer_that_does_not_fit_is_named(client: Client, distillation: Json) -> None:
+    deep = {"architecture": "cnn", "layers": [{"layer": "pool"}] * 6}
+    method = {"name": "mutual_learning", "peers": [MLP, deep]}
+    body = distillation | {"teachers": [], "method": method}
+    assert _refusal(client, body) == ("layer_does_not_fit", ["/method/peers/1/layers/3"])
+
+
+def test_peers_that_fit_pass_without_a_teacher(client: Client, distillation: Json) -> None:
+    body = distillation | {"teachers": [], "method": {"name": "mutual_learning", "peers": [MLP]}}
+    assert client.post("/v1/jobs/validate", json=body).status_code == 200
+
+
 def test_grey_images_do_not_suit_torchvision(client: Client, distillation: Json) -> None:
     body = distillation | {"student": {"architecture": "torchvision/resnet18"}}
     assert _refusal(client, body) == ("image_channels_mismatch", ["/student/architecture"])
