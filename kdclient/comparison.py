@@ -1,10 +1,10 @@
 """The report as a table that people read: teacher, student, control, and what the teacher gave."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from kdclient.errors import SplitNotReported
-from kdcore.report import NetworkReport, Report, SplitScores, in_report_order
+from kdcore.report import NetworkReport, Report, Run, SplitScores, in_report_order
 
 _NOTHING = "–"
 
@@ -42,10 +42,28 @@ def compare(report: Report, *, split: str = "test") -> Comparison:
         if any(text != _NOTHING for text in cells):
             last = (difference.get(label, _NOTHING),) if difference else ()
             rows.append((label, *cells, *last))
+    rows += _before_calibration(report, runs, split, num_more=1 if difference else 0)
     header = ("", *runs, *(("difference",) if difference else ()))
     examples = next(c.splits[split].num_examples for c in columns if split in c.splits)
     title = f"{split} split, {examples} images"
     return Comparison(title=title, header=header, rows=tuple(rows))
+
+
+def _before_calibration(
+    report: Report, runs: Sequence[Run], split: str, *, num_more: int
+) -> list[tuple[str, ...]]:
+    """Give rows of what networks scored before their class biases were shifted, if they were."""
+    if report.calibration is None:
+        return []
+    before = report.calibration.before
+    scores = [before[run].get(split) if run in before else None for run in runs]
+    return [
+        (f"{label} before calibration", *cells, *[_NOTHING] * num_more)
+        for label, cells in (
+            ("accuracy", [_NOTHING if one is None else _accuracy(one) for one in scores]),
+            ("errors", [_NOTHING if one is None else f"{one.num_errors}" for one in scores]),
+        )
+    ]
 
 
 def _differences(report: Report, split: str) -> dict[str, str]:
@@ -79,6 +97,10 @@ def _latency(column: NetworkReport) -> str:
     return f"{single[0].median_ms:.3f} ms" if single else _NOTHING
 
 
+def _accuracy(scores: SplitScores) -> str:
+    return f"{100 * scores.accuracy:.2f} %"
+
+
 def _agreement(scores: SplitScores) -> str:
     return _NOTHING if scores.agreement is None else f"{100 * scores.agreement:.2f} %"
 
@@ -90,7 +112,7 @@ def _score(
 
 
 _ROWS: dict[str, Callable[[NetworkReport, SplitScores | None], str]] = {
-    "accuracy": _score(lambda scores: f"{100 * scores.accuracy:.2f} %"),
+    "accuracy": _score(_accuracy),
     "errors": _score(lambda scores: f"{scores.num_errors}"),
     "cross-entropy": _score(lambda scores: f"{scores.cross_entropy:.4f}"),
     "calibration error (ECE)": _score(lambda scores: f"{scores.expected_calibration_error:.4f}"),

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from kdcore.calibration_fit import check_calibration_fits
 from kdcore.errors import IncompatibleInputs
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
 
@@ -32,6 +33,8 @@ def check_job_fits(
     """
     _check_transfer(job, dataset)
     _check_splits(job, dataset)
+    if isinstance(job, DistillJob):
+        check_calibration_fits(job, dataset.train_counts)
     for index, teacher in enumerate(teachers):
         pointer = f"/teachers/{index}/model"
         _check_channels(teacher, dataset, pointer=pointer)

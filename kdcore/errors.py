@@ -12,6 +12,7 @@ KdcoreError
 │   ├── TimeLimitReached         `limits.max_seconds` is used up: fault "user"
 │   └── Interrupted              asked to stop; a checkpoint was written
 ├── LogitsNotFinite              a network answers NaN or infinity: fault "user"
+├── CalibrationFailed            no class offsets do what the rule asks: fault "user"
 ├── CheckpointDamaged            one of our own training checkpoints does not match its digest
 ├── DatasetDamaged               one of our own dataset folders is not what its description says
 ├── ExportFailed                 an exported file does not compute what the network computes
@@ -158,6 +159,13 @@ class LogitsNotFinite(KdcoreError):
             "If it was trained here, lower training.optimizer.learning_rate or set "
             "training.gradient_clip_norm; if it was uploaded, check its weights."
         )
+
+
+class CalibrationFailed(KdcoreError):
+    """No offsets of the classes were found that do what the calibration's rule asks."""
+
+    code = "calibration_failed"
+    fault = "user"
 
 
 class CheckpointDamaged(KdcoreError):

@@ -111,6 +111,21 @@ class Difference(_ReportModel):
     expected_calibration_error: float
 
 
+class CalibrationReport(_ReportModel):
+    """Class biases shifted after training: by how much, and what networks scored before.
+
+    The report's columns hold what they score after.
+    """
+
+    rule: Literal["fixed", "match_prior", "best_on_validation"]
+    offsets: dict[Run, tuple[float, ...]] = Field(
+        description="Added to the biases, in label order; by network."
+    )
+    before: dict[Run, dict[str, SplitScores]] = Field(
+        description="Scores without the offsets, by network and split."
+    )
+
+
 class Environment(_ReportModel):
     """Where and with what a job ran."""
 
@@ -130,6 +145,9 @@ class Report(_ReportModel):
     columns: dict[Run, NetworkReport]
     difference: dict[str, Difference] | None = Field(
         default=None, description="Per split, student minus control; null without a control."
+    )
+    calibration: CalibrationReport | None = Field(
+        default=None, description="null where class biases are as training left them."
     )
     evaluated_weights: Literal["last_epoch"] = "last_epoch"
     class_names: tuple[str, ...]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from kdcore.calibration import calibrate, report_calibration
 from kdcore.checkpoints import sha256_of
 from kdcore.data import ArrayDataset, SplitName
 from kdcore.devices import Compute
@@ -102,7 +103,8 @@ def write_results(
     folder.mkdir(parents=True, exist_ok=True)
     reporter(StageStarted(stage="evaluating"))
     classifiers = {run: _rebuild(outcome, run) for run in outcome.weights}
-    report = _evaluate(outcome, classifiers)
+    offsets = _calibrate(outcome, classifiers)
+    report = _evaluate(outcome, classifiers, offsets)
     reporter(StageStarted(stage="exporting"))
     _export(outcome, classifiers, folder)
     write_text(folder / "report.json", report.model_dump_json(indent=2) + "\n")
@@ -127,15 +129,33 @@ def _rebuild(outcome: Outcome, run: Run) -> Classifier:
     return Classifier(network, outcome.description.input)
 
 
-def _evaluate(outcome: Outcome, classifiers: Mapping[Run, Classifier]) -> Report:
+def _calibrate(
+    outcome: Outcome, classifiers: Mapping[Run, Classifier]
+) -> Mapping[Run, torch.Tensor]:
+    if not isinstance(outcome.spec, DistillJob):
+        return {}
+    return calibrate(outcome.spec, outcome.dataset, classifiers, device=outcome.compute.device)
+
+
+def _evaluate(
+    outcome: Outcome,
+    classifiers: Mapping[Run, Classifier],
+    offsets: Mapping[Run, torch.Tensor],
+) -> Report:
     columns, teacher = _measure_teachers(outcome)
-    for run, classifier in classifiers.items():
-        columns[run] = _measure(outcome, classifier, teacher).report
+    evaluated = {run: _measure(outcome, one, teacher) for run, one in classifiers.items()}
+    columns |= {run: one.report for run, one in evaluated.items()}
+    calibration = None
+    if isinstance(outcome.spec, DistillJob):
+        calibration = report_calibration(
+            outcome.spec, outcome.dataset, offsets, evaluated, teacher=teacher
+        )
     has_control = "student" in columns and "control" in columns
     return Report(
         kind=outcome.spec.kind,
         columns=columns,
         difference=difference(columns["student"], columns["control"]) if has_control else None,
+        calibration=calibration,
         class_names=outcome.description.class_names,
         environment=describe_environment(outcome.compute, seed=outcome.spec.training.seed),
     )

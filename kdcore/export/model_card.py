@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdcore.export.atomic import write_text
+from kdcore.export.calibration_table import calibration_note, calibration_table
 from kdcore.export.markdown import code_block, markdown_table, markdown_text
 from kdcore.export.report_rows import (
     ReportRow,
@@ -71,6 +72,7 @@ def write_model_card(
         *(_table(report, score_rows(report, split), f"{split} split") for split in splits),
         _table(report, cost_rows(report), "Size and cost"),
         f"{latency_note(report)} FLOPs count 2 per multiply-add.".strip(),
+        *_calibration(report, splits),
         "## Input and output",
         _input(description),
         "## Use",
@@ -100,6 +102,21 @@ def _table(report: Report, rows: Sequence[ReportRow], caption: str) -> str:
     heads = [caption, *columns(report), *["difference"] * has_difference]
     body = [[row.measure, *row.cells, *[row.difference] * has_difference] for row in rows]
     return markdown_table(heads, body)
+
+
+def _calibration(report: Report, splits: Sequence[str]) -> list[str]:
+    calibration = report.calibration
+    if calibration is None:
+        return []
+    tables = [calibration_table(report, calibration, split) for split in splits]
+    texts = [
+        markdown_table(
+            [markdown_text(head) for head in table.heads],
+            [[markdown_text(cell) for cell in row] for row in table.rows],
+        )
+        for table in tables
+    ]
+    return ["## Calibration of class biases", calibration_note(calibration), *texts]
 
 
 def _input(description: NetworkDescription) -> str:

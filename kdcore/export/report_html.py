@@ -7,6 +7,7 @@ from pathlib import Path
 from kdcore.export.atomic import write_text
 from kdcore.export.heat_map import MAX_CLASSES, confusion_heat_map
 from kdcore.export.markup import Markup, element, escape, join
+from kdcore.export.report_calibration import calibration_sections
 from kdcore.export.report_charts import metric_charts
 from kdcore.export.report_rows import cost_rows, headline, latency_note, main_run, score_rows
 from kdcore.export.report_style import STYLE
@@ -68,6 +69,7 @@ def render_report(
             *(element("p", headline(report, split), class_="lead") for split in splits),
         ),
         *(_scores_section(report, split) for split in splits),
+        *(calibration_sections(report, split) for split in splits),
         _cost_section(report),
         element("div", *metric_charts(report, series), class_="pair"),
         *(_classes_sections(report, split) for split in splits),
@@ -105,7 +107,8 @@ def _classes_sections(report: Report, split: str) -> Markup:
     scores = report.columns[run].splits[split]
     title = f"What the {run} takes for what, {split} split"
     pictures = []
-    if len(scores.confusion_matrix) <= MAX_CLASSES:
+    # After a calibration the picture stands beside the one from before it.
+    if report.calibration is None and len(scores.confusion_matrix) <= MAX_CLASSES:
         key = "Row: true class. Column: prediction. Blue: share that is right. Orange: confusions."
         heat_map = confusion_heat_map(scores, report.class_names, title=title)
         pictures = [heat_map, element("p", key, class_="note")]

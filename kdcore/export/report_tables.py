@@ -63,6 +63,15 @@ def confusions_table(report: Report, scores: SplitScores) -> Markup:
     return _table(["Images of", "taken for", "number", "share"], body)
 
 
+def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """Rows of text under `heads`; the first cell says what the row is."""
+    body = [
+        element("tr", element("th", what, scope="row"), *(element("td", cell) for cell in cells))
+        for what, *cells in rows
+    ]
+    return _table(heads, body)
+
+
 def facts_table(facts: Sequence[tuple[str, str]]) -> Markup:
     """Two columns: what, and its value."""
     rows = [

@@ -9,6 +9,14 @@ from kdcore.spec.architectures import (
     TorchvisionClassifier,
     Wrn,
 )
+from kdcore.spec.calibration import (
+    BestOnValidation,
+    CalibrationSpec,
+    ClassOffset,
+    FixedOffsets,
+    MatchPrior,
+    NoCalibration,
+)
 from kdcore.spec.datasets import DatasetDescription, ImageShape, SplitDescription, SplitName
 from kdcore.spec.jobs import (
     DistillJob,
@@ -68,6 +76,9 @@ __all__ = [
     "Architecture",
     "Attention",
     "AugmentationSpec",
+    "BestOnValidation",
+    "CalibrationSpec",
+    "ClassOffset",
     "Cnn",
     "CnnLayer",
     "ConstantSchedule",
@@ -83,6 +94,7 @@ __all__ = [
     "ExportFormat",
     "FeatureMatching",
     "Fitnet",
+    "FixedOffsets",
     "Flip",
     "Fsp",
     "ImageInput",
@@ -93,6 +105,7 @@ __all__ = [
     "LogitKd",
     "LogitMatching",
     "LogitStandardization",
+    "MatchPrior",
     "MethodSpec",
     "MixSpec",
     "Mixup",
@@ -100,6 +113,7 @@ __all__ = [
     "MutualLearning",
     "NetworkDescription",
     "NoAugmentation",
+    "NoCalibration",
     "NoMix",
     "OptimizerSpec",
     "RandAugment",

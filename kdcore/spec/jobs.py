@@ -7,6 +7,7 @@ from pydantic import Discriminator, Field, model_validator
 
 from kdcore.spec.architectures import Architecture
 from kdcore.spec.base import Names, SpecModel, problem
+from kdcore.spec.calibration import BestOnValidation, CalibrationSpec, NoCalibration
 from kdcore.spec.methods import LogitKd, MethodSpec
 from kdcore.spec.methods.base import MAX_TEACHERS
 from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
@@ -23,12 +24,6 @@ class TeacherReference(SpecModel):
 
     model: str = Field(min_length=1, max_length=128, description="Id of a model that is ready.")
     weight: float = Field(1.0, gt=0.0, le=1e6, description="Its share among several teachers.")
-
-
-class Calibration(SpecModel):
-    """Shifting class biases after training; `none` leaves them."""
-
-    rule: Literal["none"] = "none"
 
 
 class EvaluationSpec(SpecModel):
@@ -122,7 +117,9 @@ class DistillJob(_JobFields):
     control: bool = Field(
         True, description="Also train the student without teacher: same weights, order, budget."
     )
-    calibration: Calibration = Calibration()
+    calibration: CalibrationSpec = Field(
+        NoCalibration(), description="How class biases are shifted after training, of each run."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -191,6 +188,25 @@ class DistillJob(_JobFields):
                 "control_needs_labels",
                 "The control learns from labels; set control to false, or unlabeled to false.",
                 field="control",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_calibration(self) -> Self:
+        if not isinstance(self.calibration, BestOnValidation):
+            return self
+        if not self.calibration.moved(self.transfer.exclude_classes):
+            raise problem(
+                "nothing_to_calibrate",
+                "No class is left out, so name the labels whose biases are to move.",
+                field="calibration/classes",
+            )
+        if not self.transfer.validation_fraction:
+            raise problem(
+                "calibration_needs_validation",
+                "This rule measures on images held out of training; set "
+                "transfer.validation_fraction above 0, such as 0.1.",
+                field="transfer/validation_fraction",
             )
         return self
 

@@ -4,7 +4,8 @@ import pytest
 
 from kdclient.comparison import compare
 from kdclient.errors import SplitNotReported
-from tests.kdclient.reports import distill_report, train_report
+from kdcore.report import CalibrationReport
+from tests.kdclient.reports import column, distill_report, train_report
 
 
 def test_distillation_has_four_columns() -> None:
@@ -50,6 +51,24 @@ def test_trained_network_has_one_column_and_no_empty_rows() -> None:
     assert table.header == ("", "network")
     assert "latency, batch 1" not in [row[0] for row in table.rows]
     assert "agreement with teacher" not in [row[0] for row in table.rows]
+
+
+def test_scores_before_a_calibration_have_rows_of_their_own() -> None:
+    report = distill_report()
+    before = {
+        "student": {"test": column(num_errors=20).splits["test"]},
+        "control": {"test": column(num_errors=30).splits["test"]},
+    }
+    calibration = CalibrationReport(
+        rule="match_prior", offsets={"student": (0.0, 2.5), "control": (0.0, 9.0)}, before=before
+    )
+    rows = {
+        row[0]: row[1:]
+        for row in compare(report.model_copy(update={"calibration": calibration})).rows
+    }
+    assert rows["errors"] == ("2", "5", "9", "-4")
+    assert rows["errors before calibration"] == ("–", "20", "30", "–")
+    assert rows["accuracy before calibration"] == ("–", "80.00 %", "70.00 %", "–")
 
 
 def test_unknown_split_is_said_with_those_that_are_known() -> None:

@@ -137,3 +137,23 @@ def test_network_of_billions_is_refused_without_building_it(
 ) -> None:
     body = distillation | {"student": {"architecture": "mlp", "hidden": [65_536] * 8}}
     assert _refusal(client, body) == ("network_too_large", ["/student"])
+
+
+def test_calibration_of_a_class_that_is_not_there_is_refused(
+    client: Client, distillation: Json
+) -> None:
+    offsets = [{"label": 7, "offset": 3.5}]
+    body = distillation | {"calibration": {"rule": "fixed", "offsets": offsets}}
+    assert _refusal(client, body) == ("unknown_class", ["/calibration/offsets"])
+
+
+def test_calibration_by_validation_without_a_hold_out_is_refused(
+    client: Client, distillation: Json
+) -> None:
+    body = distillation | {"calibration": {"rule": "best_on_validation", "classes": [1]}}
+    assert _refusal(client, body) == ("validation_failed", ["/transfer/validation_fraction"])
+
+
+def test_prior_that_is_no_distribution_is_placed(client: Client, distillation: Json) -> None:
+    body = distillation | {"calibration": {"rule": "match_prior", "prior": [0.5, 0.2, 0.2]}}
+    assert _refusal(client, body) == ("validation_failed", ["/calibration/prior"])

@@ -41,6 +41,26 @@ def test_spec_is_resolved_and_nothing_created(client: Client, distillation: Json
     assert client.get("/v1/jobs").json()["items"] == []
 
 
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        (
+            {"rule": "match_prior", "classes": [1]},
+            {"rule": "match_prior", "images": "train", "prior": "train", "classes": [1]},
+        ),
+        (
+            {"rule": "fixed", "offsets": [{"label": 1, "offset": 3}]},
+            {"rule": "fixed", "offsets": [{"label": 1, "offset": 3.0}]},
+        ),
+    ],
+)
+def test_calibration_is_resolved(
+    client: Client, distillation: Json, given: Json, resolved: Json
+) -> None:
+    spec = _forecast(client, distillation | {"calibration": given})["spec"]
+    assert spec["calibration"] == resolved
+
+
 def test_parameters_and_flops_of_teacher_and_student(client: Client, distillation: Json) -> None:
     forecast = _forecast(client, distillation)
     # 8x8 pixels to 8 units to 3 classes.
