@@ -36,10 +36,6 @@ def loss_of(observation: Observation) -> torch.Tensor:
     return torch.stack([value.square().sum() for value in observation.features.values()]).sum()
 
 
-def loss_of(observation: Observation) -> torch.Tensor:
-    return torch.stack([value.square().sum() for value in observation.features.values()]).sum()
-
-
 def compiled(module: nn.Module, backend: str = "eager") -> Any:  # torch leaves it untyped
     return torch.compile(module, backend=backend)
 
