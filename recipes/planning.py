@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from kdcore.catalog.methods import methods
+from kdcore.catalog.methods import MethodEntry, methods
 from kdcore.spec import DistillJob, TrainJob, parse_job
 from recipes.description import FULL_SCALE, Axis, Recipe, RecipeStep, Scale, Settings
 
@@ -57,7 +57,7 @@ def plan_jobs(recipe: Recipe, folder: Path, scale: Scale) -> tuple[PlannedJob, .
         ValueError: a job needs a step that does not come before it.
     """
     jobs: dict[str, PlannedJob] = {}
-    for step in recipe.steps:
+    for step in [step for step in recipe.steps if step.name not in scale.leave_out]:
         for job in _jobs_of(step, folder, scale):
             if missing := [need for need in job.needs if need not in jobs]:
                 raise ValueError(f"{job.name} needs {missing[0]}, which no step before it makes.")
@@ -83,15 +83,19 @@ def _jobs_of(step: RecipeStep, folder: Path, scale: Scale) -> Iterator[PlannedJo
 
 def _points(axis: Axis, scale: Scale) -> dict[str, Settings]:
     if axis.points == "every_method":
-        points: dict[str, Settings] = {
-            entry.name: {"/method": {"name": entry.name}} for entry in methods()
-        }
+        points = {entry.name: _setting_of(entry) for entry in methods()}
     else:
         points = dict(axis.points)
     kept = scale.keep.get(axis.axis)
     if kept is None:
         return points
     return {label: settings for label, settings in points.items() if label in kept}
+
+
+def _setting_of(entry: MethodEntry) -> Settings:
+    """Choose a method with its defaults; one that takes no teacher gets none."""
+    chosen: Settings = {"/method": {"name": entry.name}}
+    return chosen if entry.needs.max_teachers else {**chosen, "/teachers": []}
 
 
 def models_of(spec: TrainJob | DistillJob) -> tuple[str, ...]:

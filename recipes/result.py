@@ -41,6 +41,14 @@ class Spread(_ResultModel):
         )
 
 
+class Calibrated(_ResultModel):
+    """What shifting the class biases did to one network of the first seed, on the test split."""
+
+    offsets: tuple[float, ...] = Field(description="Added to the biases, in label order.")
+    before: SplitScores
+    after: SplitScores
+
+
 class Group(_ResultModel):
     """The runs of one step that differ only in their seed, measured on the test split."""
 
@@ -48,6 +56,9 @@ class Group(_ResultModel):
     point: dict[str, str] = Field(description="Axis -> label, without the seed.")
     seeds: tuple[int, ...]
     columns: dict[str, dict[str, Spread]] = Field(description="Column -> measure -> spread.")
+    calibrated: dict[str, Calibrated] = Field(
+        default_factory=dict, description="By column, where the job shifts class biases."
+    )
     seconds: Spread | None = Field(description="Of a job; null where one was run elsewhere.")
     devices: tuple[str, ...]
     revisions: tuple[str | None, ...]
@@ -130,11 +141,25 @@ def _group(step: str, point: dict[str, str], finished: list[FinishedJob]) -> Gro
             }
             for column in reports[0].columns
         },
+        calibrated=_calibrated(reports[0]),
         seconds=Spread.over(seconds) if len(seconds) == len(finished) else None,
         devices=tuple(report.environment.device_name for report in reports),
         revisions=tuple(report.environment.revision for report in reports),
         spec=finished[0].planned.spec,
     )
+
+
+def _calibrated(report: Report) -> dict[str, Calibrated]:
+    if report.calibration is None:
+        return {}
+    return {
+        run: Calibrated(
+            offsets=offsets,
+            before=report.calibration.before[run]["test"],
+            after=report.columns[run].splits["test"],
+        )
+        for run, offsets in report.calibration.offsets.items()
+    }
 
 
 def _column(report: Report, column: str, measure: str) -> float:
@@ -160,12 +185,16 @@ def _by_seed(
 ) -> dict[int, float]:
     """Measure a cell in each of its runs, by their seed."""
     return {
-        job.planned.spec.training.seed: _measure(
-            job.report.columns[cell.column].splits["test"], expectation
-        )
+        job.planned.spec.training.seed: _measure(_scores(job.report, cell), expectation)
         for job in finished
         if job.planned.step == cell.step and _point(job.planned) == cell.where
     }
+
+
+def _scores(report: Report, cell: Cell) -> SplitScores:
+    if cell.before_calibration and report.calibration is not None:
+        return report.calibration.before[cell.column]["test"]
+    return report.columns[cell.column].splits["test"]
 
 
 def _measure(scores: SplitScores, expectation: Expectation) -> float:

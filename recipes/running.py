@@ -11,8 +11,9 @@ from typing import Any
 
 from kdcore.data import ArrayDataset, load_dataset
 from kdcore.errors import KdcoreError
-from kdcore.run import TeacherInput, run
+from kdcore.run import run
 from kdcore.spec import DistillJob, TrainJob
+from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 from recipes.store import FinishedJob, add_spent, content_digest, find_finished
 

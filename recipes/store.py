@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict
 from kdcore.checkpoints import sha256_of
 from kdcore.errors import ArtifactsDamaged
 from kdcore.export import verify_manifest
-from kdcore.manifest import Manifest
 from kdcore.report import Report
-from kdcore.run import TeacherInput
+from kdcore.resolution import resolve_job
 from kdcore.spec import DistillJob, TrainJob, parse_network
+from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 
 _TIME = "time.json"
@@ -66,7 +66,7 @@ def find_finished(planned: PlannedJob, folder: Path) -> FinishedJob | None:
         manifest = verify_manifest(folder / "artifacts")
     except ArtifactsDamaged:
         return None
-    if not _is_same(manifest, planned):
+    if not _is_same(manifest.spec, planned.spec):
         return None
     report = Report.model_validate_json((folder / "artifacts" / "report.json").read_bytes())
     return FinishedJob(planned, folder, report, _read_spent(folder))
@@ -84,5 +84,12 @@ def _read_spent(folder: Path) -> Spent | None:
     return Spent.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def _is_same(manifest: Manifest, planned: PlannedJob) -> bool:
-    return manifest.spec.model_copy(update={"name": planned.spec.name}) == planned.spec
+def _is_same(found: TrainJob | DistillJob, asked: TrainJob | DistillJob) -> bool:
+    """Compare two jobs but for their names and for what running a job fills in."""
+    if isinstance(asked, DistillJob) and isinstance(found, DistillJob):
+        asked = resolve_job(asked, student_layers=None, teacher_layers=None)
+        chosen = getattr(found.method, "layers", ())
+        if not getattr(asked.method, "layers", chosen):
+            method = asked.method.model_copy(update={"layers": chosen})
+            asked = asked.model_copy(update={"method": method})
+    return found.model_copy(update={"name": asked.name}) == asked

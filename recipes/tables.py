@@ -51,15 +51,19 @@ def _compared(result: RecipeResult) -> list[list[str]]:
 def _comparison_row(comparison: Comparison) -> list[str]:
     expected = comparison.expectation
     percent = expected.measure == "accuracy"
-    published = "" if expected.published is None else _number(expected.published, percent=percent)
     measured = comparison.measured
     return [
         expected.what,
-        published,
+        expectation_text(expected.published, percent=percent),
         _wanted(expected, percent=percent),
         "not run" if measured is None else spread_text(measured, percent=percent),
         _VERDICTS[comparison.is_reached],
     ]
+
+
+def expectation_text(value: float | None, *, percent: bool) -> str:
+    """Write a number that a source gives; nothing where it gives none."""
+    return "" if value is None else _number(value, percent=percent)
 
 
 def _wanted(expected: Expectation, *, percent: bool) -> str:

@@ -22,6 +22,8 @@ STUDENT: dict[str, Any] = {
     "teachers": [{"model": "teacher"}],
     "student": {"architecture": "mlp", "hidden": [4]},
     "method": {"name": "logit_kd"},
+    "transfer": {"exclude_classes": [3]},
+    "calibration": {"rule": "match_prior"},
     "training": {"num_epochs": 2, "batch_size": 64},
     "evaluation": {"latency": False},
     "exports": ["safetensors"],
@@ -62,6 +64,17 @@ RECIPE: dict[str, Any] = {
             "measure": "num_errors",
             "classes": [3],
             "at_most": -1000,
+        },
+        {
+            "what": "threes before calibration",
+            "of": {
+                "step": "student",
+                "where": {"temperature": "4"},
+                "column": "control",
+                "before_calibration": True,
+            },
+            "measure": "accuracy",
+            "classes": [3],
         },
     ],
 }

@@ -47,13 +47,16 @@ def test_result_has_spread_time_and_expected_beside_measured(
     assert cold["seconds"]["mean"] > 0
     assert cold["spec"]["training"]["num_epochs"] == SPREAD_OF_TWO
     assert set(cold["columns"]) == {"teacher", "student", "control"}
-    assert [c["is_reached"] for c in result["comparisons"]] == [True, False]
+    assert [c["is_reached"] for c in result["comparisons"]] == [True, False, None]
     assert result["scale"] == "full"
     assert result["machine"]["num_threads"] == 1
     # The difference is taken seed by seed over the images of the class asked for.
     gains = result["comparisons"][1]["measured"]["values"]
     assert len(gains) == SPREAD_OF_TWO
     assert all(float(gain).is_integer() and abs(gain) <= 40 for gain in gains)
+    before, after = (warm["calibrated"]["control"][when] for when in ("before", "after"))
+    threes = result["comparisons"][2]["measured"]["values"]
+    assert threes[0] == before["per_class_accuracy"][3] != after["per_class_accuracy"][3]
     shown = capsys.readouterr().out
     assert "97.00 %" in shown
     assert "NOT reached" in shown
@@ -140,3 +143,24 @@ def test_failed_job_is_told_with_those_that_need_it(
     assert result["failures"][1]["code"] == "job_before_failed"
     assert result["comparisons"][0]["measured"] is None
     assert "not run" in capsys.readouterr().out
+
+
+def test_job_whose_layers_and_stages_are_chosen_for_it_is_found_again(experiment: Path) -> None:
+    network = {"architecture": "resnet_cifar", "depth": 8, "width": 8}
+    changes = {"teacher": {"network": network}, "student": {"student": network}}
+    changes["student"]["method"] = {"name": "fitnet"}
+    for name, change in changes.items():
+        path = experiment / "digits" / f"{name}.json"
+        job = json.loads(path.read_text()) | change | {"transfer": {"fraction": 0.1}}
+        path.write_text(json.dumps(job))
+    recipe = experiment / "digits" / "recipe.json"
+    one = json.loads(recipe.read_text())
+    one["steps"][1]["vary"] = []
+    one["expected"] = []
+    recipe.write_text(json.dumps(one))
+    code, _ = run_digits(experiment)
+    before = job_folders(experiment)
+    run_digits(experiment)
+
+    assert code == 0
+    assert job_folders(experiment) == before

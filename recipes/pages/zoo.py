@@ -1,0 +1,78 @@
+"""`docs/zoo.md`: every method on one student, the best first."""
+
+from kdcore.catalog.methods import methods
+from kdcore.export.markdown import markdown_table
+from kdcore.spec import DistillJob, TrainJob
+from recipes.result import Group, RecipeResult, Spread
+from recipes.tables import spread_text
+
+ALONE, STUDENT = "alone", "student"
+_CAUTION = (
+    "The order within the spread of the seeds means nothing, and neither does the order at another "
+    "scale: methods that match layers need time that a short run does not give them. Weights are "
+    "each method's defaults; nobody tuned them here."
+)
+
+
+def zoo_page(result: RecipeResult) -> str:
+    """Write the page: what was run, the table sorted by accuracy, what failed."""
+    alone = next(group for group in result.groups if group.step == ALONE)
+    teacher = next(group for group in result.groups if group.step == "teacher")
+    taught = [group for group in result.groups if group.step == STUDENT]
+    ranked = sorted([*taught, alone], key=lambda group: -accuracy_of(group).mean)
+    level = accuracy_of(alone).mean
+    rows = [[*_cells(group), _gain(group, level), _time(group)] for group in ranked]
+    head = ["method", "accuracy, mean (range)", "against alone", "seconds a run"]
+    parts = [
+        "# Every method on one student",
+        f"{result.title}. Scale `{result.scale}`: {result.scale_summary}.",
+        _setting(result, teacher, alone),
+        markdown_table(head, rows),
+        *_failed(result),
+        _CAUTION,
+        f"Made by `python -m recipes.pages` from `benchmarks/results/` ({result.date}).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def accuracy_of(group: Group) -> Spread:
+    """Take the accuracy of what a step trained."""
+    run = "network" if isinstance(group.spec, TrainJob) else "student"
+    return group.columns[run]["accuracy"]
+
+
+def _setting(result: RecipeResult, teacher: Group, alone: Group) -> str:
+    level = spread_text(accuracy_of(teacher), percent=True)
+    spec = alone.spec.training
+    return (
+        f"The teacher has {level}. Students are trained with seeds "
+        f"{', '.join(map(str, alone.seeds))} for {spec.num_epochs} epochs at batch "
+        f"{spec.batch_size} on {alone.spec.transfer.fraction:.0%} of the training images, on "
+        f"{', '.join(sorted(set(alone.devices)))}; accuracy is on all "
+        f"{result.dataset.splits['test'].num_examples:,} test images after the last epoch."
+    )
+
+
+def _cells(group: Group) -> list[str]:
+    spread = spread_text(accuracy_of(group), percent=True)
+    if not isinstance(group.spec, DistillJob):
+        return ["no teacher", spread]
+    name = group.spec.method.name
+    entry = next(entry for entry in methods() if entry.name == name)
+    return [f"[`{name}`]({entry.paper.url})", spread]
+
+
+def _gain(group: Group, level: float) -> str:
+    if isinstance(group.spec, TrainJob):
+        return "–"
+    return f"{100 * (accuracy_of(group).mean - level):+.2f} points"
+
+
+def _time(group: Group) -> str:
+    return "–" if group.seconds is None else f"{group.seconds.mean:.0f}"
+
+
+def _failed(result: RecipeResult) -> list[str]:
+    if not result.failures:
+        return []
+    return ["Did not finish:", "\n".join(f"- `{f.job}`: {f.message}" for f in result.failures)]
