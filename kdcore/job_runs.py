@@ -15,12 +15,19 @@ from kdcore.data.transfer import held_out_examples
 from kdcore.devices import Compute
 from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
 from kdcore.methods import MethodInputs, build_stages
-from kdcore.models import Classifier, build_network, channels_last, tappable_layers
+from kdcore.models import (
+    Classifier,
+    build_network,
+    channels_last,
+    load_weights,
+    tappable_layers,
+)
 from kdcore.report import Run
 from kdcore.seeds import derive_seed
-from kdcore.spec import DistillJob, MethodSpec, NetworkDescription, TrainJob
+from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec.runs import TEACHERS, plan_runs
 from kdcore.spec.stages import SINGLE_STAGE, PlannedStage, plan_control, plan_stages
-from kdcore.teacher import Teacher, Teachers
+from kdcore.teacher import AnyTeacher, Teacher, Teachers
 from kdcore.trainer import RunPlan, StagePlan
 from kdcore.trainer.checkpoints import Tensors
 
@@ -44,7 +51,8 @@ class JobRuns:
         self.teacher = teachers.together(spec) if isinstance(spec, DistillJob) else None
         self.compute = compute
         self.description = describe_network(spec, dataset)
-        self.runs = runs_of(spec)
+        self._planned_runs = {planned.name: planned for planned in plan_runs(spec)}
+        self.runs: tuple[Run, ...] = tuple(self._planned_runs)
         seed, device = spec.training.seed, compute.device
         train = dataset.split("train")
         held_out_N = held_out_examples(train.labels_N, spec.transfer, seed=seed)
@@ -59,29 +67,47 @@ class JobRuns:
         )
 
     def plan(self, run: Run, finished: Mapping[Run, Tensors]) -> RunPlan:
-        """Make a run with fresh weights: student and control begin with the same."""
-        del finished
-        spec = self.spec
+        """Make a run with fresh weights: student and control begin with the same.
+
+        Runs that teach are taken from `finished`, which holds all that come before `run`.
+        """
+        spec, description = self.spec, self.describe(run)
+        purpose = "weights" if self._planned_runs[run].is_student else f"weights of {run}"
         network = build_network(
-            self.description,
+            description,
             device=self.compute.device,
-            seed=derive_seed(spec.training.seed, "weights"),
+            seed=derive_seed(spec.training.seed, purpose),
         )
-        method = spec.method if isinstance(spec, DistillJob) and run == "student" else None
+        teacher = self._teacher_of(run, finished)
         per_epoch = self._view.steps_per_epoch
         lengths = {each: _steps_of(self._planned(each), per_epoch) for each in self.runs}
         before = self.runs[: self.runs.index(run)]
         return RunPlan(
             run=run,
-            classifier=Classifier(channels_last(network), self.description.input),
-            teacher=self.teacher if method is not None else None,
+            classifier=Classifier(channels_last(network), description.input),
+            teacher=teacher,
             view=self._view,
             training=spec.training,
-            stages=self._stages(run, method),
+            stages=self._stages(run, teacher),
             evaluate_every_epochs=spec.evaluation.every_epochs,
             steps_before=sum(lengths[each] for each in before),
             job_steps=sum(lengths.values()),
         )
+
+    def describe(self, run: Run) -> NetworkDescription:
+        """Describe the network of a run; all take the dataset's images and know its classes."""
+        architecture = self._planned_runs[run].architecture
+        return self.description.model_copy(update={"architecture": architecture})
+
+    def _teacher_of(self, run: Run, finished: Mapping[Run, Tensors]) -> AnyTeacher | None:
+        taught_by = self._planned_runs[run].taught_by
+        if taught_by is None or taught_by == TEACHERS:
+            return self.teacher if taught_by else None
+        description = self.describe(taught_by)
+        network = build_network(description)
+        load_weights(network, finished[taught_by])
+        classifier = Classifier(network.to(self.compute.device), description.input)
+        return Teacher(classifier, autocast_dtype=self.compute.autocast_dtype)
 
     def validation(self) -> ArraySplit | None:
         """Copy the hold-out of the train split; None if `validation_fraction` is 0."""
@@ -94,21 +120,22 @@ class JobRuns:
         if not isinstance(self.spec, DistillJob):
             return plan_stages(SINGLE_STAGE, self.spec.training)
         stages = plan_stages(self.spec.method.STAGES, self.spec.training)
-        if run == "control":
+        if self._planned_runs[run].method is None:
             return (plan_control(stages, self._view.steps_per_epoch),)
         return stages
 
-    def _stages(self, run: Run, method: MethodSpec | None) -> tuple[StagePlan, ...]:
-        teacher = self.teacher if method is not None and isinstance(self.teacher, Teacher) else None
+    def _stages(self, run: Run, teacher: AnyTeacher | None) -> tuple[StagePlan, ...]:
+        planned_run = self._planned_runs[run]
+        reads_layers = planned_run.taught_by == TEACHERS and isinstance(teacher, Teacher)
         inputs = MethodInputs(
-            student=self.description,
-            student_layers=layers_of(self.description),
-            teacher_layers=layers_of(self.teachers.descriptions[0]) if teacher is not None else {},
-            teacher=teacher,
+            student=self.describe(run),
+            student_layers=layers_of(self.describe(run)),
+            teacher_layers=layers_of(self.teachers.descriptions[0]) if reads_layers else {},
+            teacher=teacher if isinstance(teacher, Teacher) else None,
             num_examples=len(self.dataset.split("train")),
             seed=derive_seed(self.spec.training.seed, "method"),
         )
-        built = build_stages(method, inputs)
+        built = build_stages(planned_run.method, inputs)
         stages: list[StagePlan] = []
         for planned, stage in zip(self._planned(run), built, strict=True):
             stages.append(
@@ -155,10 +182,3 @@ def layers_of(description: NetworkDescription) -> LayerShapes:
 
 def _steps_of(stages: Sequence[PlannedStage], steps_per_epoch: int) -> int:
     return sum(stage.steps(steps_per_epoch) for stage in stages)
-
-
-def runs_of(spec: JobSpec) -> tuple[Run, ...]:
-    """Name the runs of a job in the order in which they train."""
-    if isinstance(spec, TrainJob):
-        return ("network",)
-    return ("student", "control") if spec.control else ("student",)

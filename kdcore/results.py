@@ -35,6 +35,7 @@ from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
 from kdcore.report import NetworkReport, Report, Run
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec.runs import plan_runs
 from kdcore.teacher import AdmittedTeacher, Teachers
 from kdcore.trainer.history import History
 
@@ -82,8 +83,11 @@ class Outcome:
     spec: TrainJob | DistillJob
     dataset: ArrayDataset
     description: NetworkDescription
+    """What the job was for."""
+    descriptions: Mapping[Run, NetworkDescription]
+    """What each run trained."""
     weights: Mapping[Run, Mapping[str, torch.Tensor]]
-    """The finished runs; the first is what the job was for."""
+    """The finished runs, in the order in which they were trained."""
     teachers: Teachers
     admitted: tuple[AdmittedTeacher, ...]
     """What was known of each teacher before it taught."""
@@ -123,10 +127,11 @@ def write_results(
 
 
 def _rebuild(outcome: Outcome, run: Run) -> Classifier:
-    network = build_network(outcome.description)
+    description = outcome.descriptions[run]
+    network = build_network(description)
     load_weights(network, outcome.weights[run])
     network = channels_last(network.to(outcome.compute.device))
-    return Classifier(network, outcome.description.input)
+    return Classifier(network, description.input)
 
 
 def _calibrate(
@@ -143,7 +148,15 @@ def _evaluate(
     offsets: Mapping[Run, torch.Tensor],
 ) -> Report:
     columns, teacher = _measure_teachers(outcome)
-    evaluated = {run: _measure(outcome, one, teacher) for run, one in classifiers.items()}
+    ancestor = _ancestor(outcome.spec)
+    if ancestor is not None:
+        # Built anew: calibration has moved the biases of the one in `classifiers`.
+        teacher = _measure(outcome, _rebuild(outcome, ancestor), None)
+        columns["teacher"] = teacher.report
+    evaluated = {
+        run: _measure(outcome, one, None if run == ancestor else teacher)
+        for run, one in classifiers.items()
+    }
     columns |= {run: one.report for run, one in evaluated.items()}
     calibration = None
     if isinstance(outcome.spec, DistillJob):
@@ -159,6 +172,13 @@ def _evaluate(
         class_names=outcome.description.class_names,
         environment=describe_environment(outcome.compute, seed=outcome.spec.training.seed),
     )
+
+
+def _ancestor(spec: TrainJob | DistillJob) -> Run | None:
+    """Name the run that taught the student of a job without a teacher, if one did."""
+    taught_by = {planned.name: planned.taught_by for planned in plan_runs(spec)}.get("student")
+    has_teachers = isinstance(spec, DistillJob) and len(spec.teachers) > 0
+    return None if has_teachers else taught_by
 
 
 def _measure_teachers(
@@ -220,9 +240,10 @@ def _export(outcome: Outcome, classifiers: Mapping[Run, Classifier], folder: Pat
     for run, classifier in classifiers.items():
         export_network(
             classifier,
-            outcome.description,
+            outcome.descriptions[run],
             run=run,
-            formats=["safetensors"] if run == "control" else outcome.spec.exports,
+            # The others are only there to compare with, or to teach further students.
+            formats=outcome.spec.exports if run in ("student", "network") else ["safetensors"],
             folder=folder,
             sample_images_BCHW=sample_images_BCHW,
         )

@@ -23,12 +23,11 @@ from sqlalchemy.orm import Session
 
 from kdcore.progress import MetricPoint as NewPoint
 from kdcore.report import Run
+from kdcore.spec import parse_job
+from kdcore.spec.runs import plan_runs
 from kdstore import fence as fences
 from kdstore.db import insert_for
 from kdstore.tables import Job, MetricPoint
-
-# In this order runs of one job follow one another; a job has `network`, or the others.
-RUN_ORDER: tuple[Run, ...] = ("teacher", "network", "student", "control")
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,9 @@ def rewind(session: Session, job_id: str, *, run: Run | None, step: int) -> None
     if run is None:
         session.execute(delete(MetricPoint).where(own))
         return
-    later = RUN_ORDER[RUN_ORDER.index(run) + 1 :]
+    spec = session.execute(select(Job.spec).where(Job.id == job_id)).scalar_one()
+    order = [planned.name for planned in plan_runs(parse_job(spec))]
+    later = order[order.index(run) + 1 :]
     session.execute(delete(MetricPoint).where(own, MetricPoint.run.in_(later)))
     session.execute(delete(MetricPoint).where(own, MetricPoint.run == run, MetricPoint.step > step))
 

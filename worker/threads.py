@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kdcore.catalog.cost import network_cost
 from kdcore.errors import InvalidInput
 from kdcore.spec import DistillJob, ImageInput, NetworkDescription, TrainJob
+from kdcore.spec.runs import TEACHERS, plan_runs
 from kdstore.tables import JsonObject
 
 # Below this, threads wait for one another longer than they work. Measured on four cores that
@@ -33,18 +34,40 @@ def choose_threads(
 def step_flops(
     spec: TrainJob | DistillJob, *, dataset: JsonObject, teachers: Sequence[NetworkDescription]
 ) -> int | None:
-    """Work out the operations of one training step; None where only torchvision knows them."""
+    """Work out the operations of one step of the job's costliest run.
+
+    None where only torchvision knows them.
+    """
     image = dataset["image"]
-    trained = NetworkDescription(
-        architecture=spec.student if isinstance(spec, DistillJob) else spec.network,
-        input=ImageInput(channels=image["channels"], height=image["height"], width=image["width"]),
-        num_classes=len(dataset["class_names"]),
-    )
+    runs = plan_runs(spec)
+    trained = [
+        NetworkDescription(
+            architecture=planned.architecture,
+            input=ImageInput(
+                channels=image["channels"], height=image["height"], width=image["width"]
+            ),
+            num_classes=len(dataset["class_names"]),
+        )
+        for planned in runs
+    ]
     try:
-        costs = [network_cost(description) for description in (trained, *teachers)]
+        own = _flops(trained)
+        frozen = _flops(teachers)
     except InvalidInput:  # the child says what does not fit
         return None
-    flops = [cost.flops for cost in costs if cost is not None]
-    if len(flops) < len(costs):
+    if own is None or frozen is None:
         return None
-    return spec.training.batch_size * (_BACKWARD_FACTOR * flops[0] + sum(flops[1:]))
+    by_run = {planned.name: flops for planned, flops in zip(runs, own, strict=True)}
+    taught = {**by_run, TEACHERS: sum(frozen)}
+    steps = [
+        _BACKWARD_FACTOR * by_run[planned.name]
+        + (taught[planned.taught_by] if planned.taught_by is not None else 0)
+        for planned in runs
+    ]
+    return spec.training.batch_size * max(steps)
+
+
+def _flops(networks: Sequence[NetworkDescription]) -> list[int] | None:
+    costs = [network_cost(network) for network in networks]
+    flops = [cost.flops for cost in costs if cost is not None]
+    return flops if len(flops) == len(costs) else None

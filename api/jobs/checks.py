@@ -37,12 +37,17 @@ class CheckedTeacher:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that can run. `cost` is that of the network it trains; None for torchvision's."""
+    """A job that can run.
+
+    `cost` is that of the network that it is for, `largest` that of the largest network which it
+    trains; None for torchvision's.
+    """
 
     job: TrainJob | DistillJob
     dataset: DatasetDescription
     teachers: tuple[CheckedTeacher, ...]
     cost: Cost | None
+    largest: Cost | None
 
 
 def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> CheckedJob:
@@ -79,7 +84,11 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
         for model in teachers
     )
     check_job_fits(job, facts_of(description), [teacher.description for teacher in checked])
-    return CheckedJob(job, description, checked, _cost_of_trained(job, description))
+    cost = _cost_of_trained(job, description)
+    costs = [cost, *_costs_of_assistants(job, description)]
+    known = [each for each in costs if each is not None]
+    largest = max(known, key=lambda each: each.parameters) if len(known) == len(costs) else None
+    return CheckedJob(job, description, checked, cost, largest)
 
 
 def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:
@@ -117,13 +126,23 @@ def _ready(
     return row
 
 
+def _costs_of_assistants(
+    job: TrainJob | DistillJob, dataset: DatasetDescription
+) -> list[Cost | None]:
+    assistants = job.assistants if isinstance(job, DistillJob) else ()
+    return [
+        _cost_of(architecture, dataset, pointer=f"/assistants/{index}")
+        for index, architecture in enumerate(assistants)
+    ]
+
+
 def _cost_of(
     architecture: Architecture, dataset: DatasetDescription, *, pointer: str
 ) -> Cost | None:
     """Work out the cost of a network; None for torchvision's.
 
     Raises:
-        IncompatibleInputs, SpecInvalid: it cannot be built for the dataset's images.
+        IncompatibleInputs, SpecInvalid: it cannot be built for them.
     """
     limits = next(
         entry.limits for entry in architectures() if architecture.architecture in entry.names

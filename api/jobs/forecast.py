@@ -87,11 +87,11 @@ def _test_accuracy(report: JsonObject, run: str) -> float | None:
 
 def _memory_bytes(checked: CheckedJob) -> int | None:
     """Add up what is on the device for sure. Activations depend on how the device computes."""
-    if checked.cost is None:
+    if checked.largest is None:
         return None
     # Weights, gradients, and what the optimizer keeps of each.
     copies = 2 + _moments(checked.job.training.optimizer)
-    trained = checked.cost.parameters * copies
+    trained = checked.largest.parameters * copies
     frozen = sum(teacher.model.parameters or 0 for teacher in checked.teachers)
     return (trained + frozen) * _BYTES_PER_VALUE + image_bytes(checked.dataset)
 
@@ -128,7 +128,8 @@ def _what_costs_time(spec: JsonObject) -> tuple[Any, ...]:
     training = spec.get("training", {})
     return (
         *(spec.get(name) for name in ("dataset", "teachers", "student", "network", "control")),
-        *(spec.get(name) for name in ("transfer", "evaluation")),
+        *(spec.get(name) for name in ("transfer", "evaluation", "assistants")),
+        spec.get("method", {}).get("generations"),
         *(training.get(name) for name in ("batch_size", "precision")),
     )
 

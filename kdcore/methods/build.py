@@ -15,6 +15,7 @@ from kdcore.methods.mutual_learning import mutual_learning_stages
 from kdcore.methods.objective import Objective
 from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
+from kdcore.methods.self_distillation import self_distillation_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.spec.methods import (
     Attention,
@@ -31,6 +32,7 @@ from kdcore.spec.methods import (
     MutualLearning,
     ReviewKd,
     Rkd,
+    SelfDistillation,
 )
 
 
@@ -69,6 +71,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return mutual_learning_stages(method, inputs)
         case Rkd():
             return rkd_stages(method)
+        case SelfDistillation():
+            return self_distillation_stages(method)
 
 
 def label_stages() -> tuple[MethodStage, ...]:

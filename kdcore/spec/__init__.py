@@ -42,6 +42,7 @@ from kdcore.spec.methods import (
     MutualLearning,
     ReviewKd,
     Rkd,
+    SelfDistillation,
 )
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
@@ -121,6 +122,7 @@ __all__ = [
     "ReviewKd",
     "Rkd",
     "ScheduleSpec",
+    "SelfDistillation",
     "Sgd",
     "SplitDescription",
     "SplitName",

@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, model_validator
 from kdcore.spec.architectures import Architecture
 from kdcore.spec.base import Names, SpecModel, problem
 from kdcore.spec.calibration import BestOnValidation, CalibrationSpec, NoCalibration
-from kdcore.spec.methods import LogitKd, MethodSpec
+from kdcore.spec.methods import LogitKd, MethodSpec, SelfDistillation
 from kdcore.spec.methods.base import MAX_TEACHERS
 from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
 from kdcore.spec.training import TrainingSpec
@@ -112,6 +112,13 @@ class DistillJob(_JobFields):
         description="What becomes of a teacher that is near chance on the train split, mostly "
         "because its classes are in another order: `refuse` ends the job before it trains.",
     )
+    assistants: Annotated[tuple[Architecture, ...], Field(strict=False)] = Field(
+        (),
+        max_length=3,
+        description="Networks of sizes in between (Mirzadeh et al. 2020, arXiv:1902.03393): the "
+        "first learns from the teachers, each other one from the one before, the student from the "
+        "last; each with the whole budget. For methods that take several teachers.",
+    )
     student: Architecture = Field(description="The network that learns from the teacher.")
     method: MethodSpec = LogitKd()
     control: bool = Field(
@@ -145,6 +152,28 @@ class DistillJob(_JobFields):
             f"{self.method.name} takes {_count_of_teachers(fewest, most)}, not {given}.",
             field="teachers",
         )
+
+    @model_validator(mode="after")
+    def _check_assistants(self) -> Self:
+        if self.assistants and self.method.NUM_TEACHERS[1] < 2:
+            raise problem(
+                "assistants_without_use",
+                "Assistants stand between a student and a teacher of which nothing but logits is "
+                f"read, and {self.method.name} is not such a method; leave assistants out.",
+                field="assistants",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_generations(self) -> Self:
+        if isinstance(self.method, SelfDistillation) and not self.control:
+            raise problem(
+                "control_is_generation_0",
+                "Under self_distillation the control is generation 0, the first teacher; set "
+                "control to true.",
+                field="control",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_teacher_average(self) -> Self:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kdcore.spec import Limits, Mlp, TrainJob
+from kdcore.spec import DistillJob, Limits, Mlp, TrainJob
 from kdstore import jobs, workspaces
 from kdstore.db import SessionFactory, transaction
 
@@ -28,8 +28,10 @@ def other_workspace_id(session_factory: SessionFactory) -> str:
 def queue_job(session_factory: SessionFactory, workspace_id: str) -> QueueJob:
     """Call it to queue a job and get its id."""
 
-    def queue(*, max_attempts: int = 3, priority: int = 0) -> str:
-        spec = TrainJob(
+    def queue(
+        *, max_attempts: int = 3, priority: int = 0, spec: TrainJob | DistillJob | None = None
+    ) -> str:
+        spec = spec or TrainJob(
             name="small",
             dataset="digits",
             network=Mlp(hidden=(8,)),

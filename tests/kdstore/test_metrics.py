@@ -6,6 +6,7 @@ import pytest
 
 from kdcore.progress import MetricPoint as NewPoint
 from kdcore.report import Run
+from kdcore.spec import DistillJob, parse_job
 from kdstore import jobs, metrics
 from kdstore.db import SessionFactory, reading, transaction
 
@@ -75,9 +76,22 @@ class TestAppend:
         ]
 
 
+def distillation(**changes: object) -> DistillJob:
+    document: dict[str, object] = {
+        "kind": "distill",
+        "dataset": "digits",
+        "teachers": [{"model": "mdl_1"}],
+        "student": {"architecture": "mlp", "hidden": [8]},
+    }
+    job = parse_job(document | changes)
+    assert isinstance(job, DistillJob)
+    return job
+
+
 class TestResume:
     @pytest.fixture
-    def written(self, fence: jobs.Fence, append: Append) -> jobs.Fence:
+    def written(self, queue_job: QueueJob, claim_job: ClaimJob, append: Append) -> jobs.Fence:
+        fence = claim_job(queue_job(spec=distillation())).fence
         append(fence, "teacher", "accuracy", [(0, 0.9)])
         append(fence, "student", "loss", [(1, 3.0), (2, 2.0), (3, 1.0)])
         append(fence, "control", "loss", [(1, 3.5)])
@@ -103,6 +117,26 @@ class TestResume:
             ("teacher", (0,)),
         ]
 
+    def test_later_runs_are_those_that_train_later(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        append: Append,
+        read: Read,
+    ) -> None:
+        """Under self-distillation the control trains first."""
+        method = {"name": "self_distillation", "generations": 2}
+        fence = claim_job(queue_job(spec=distillation(teachers=[], method=method))).fence
+        for run in ("control", "generation_1", "student"):
+            append(fence, run, "loss", [(1, 3.0), (2, 2.0)])
+        with transaction(session_factory) as session:
+            jobs.resumed(session, fence, run="generation_1", step=1, total_steps=3)
+        assert [(series.run, series.steps) for series in read(fence.job_id)] == [
+            ("control", (1, 2)),
+            ("generation_1", (1,)),
+        ]
+
     def test_starting_anew_forgets_everything(
         self, session_factory: SessionFactory, written: jobs.Fence, read: Read
     ) -> None:
@@ -121,7 +155,7 @@ class TestResume:
         curve = [(step, 1.0 / (step + 1)) for step in range(50)]
         undisturbed = claim_job(queue_job()).fence
         append(undisturbed, "student", "loss", curve)
-        job_id = queue_job(max_attempts=10)
+        job_id = queue_job(spec=distillation(limits={"max_attempts": 10}))
         for checkpoint, died_at in [(0, 13), (10, 31), (30, 49)]:
             fence = claim_job(job_id, lease_seconds=-1).fence
             with transaction(session_factory) as session:

@@ -49,6 +49,18 @@ def test_teacher_counts_forward_only() -> None:
     assert step_flops(job, dataset=DIGITS, teachers=[TEACHER]) == expected
 
 
+def test_costliest_of_several_runs_counts() -> None:
+    job = DistillJob(
+        dataset="digits",
+        teachers=(TeacherReference(model="mdl_1"),),
+        assistants=(Mlp(hidden=(500,)),),
+        student=Mlp(hidden=()),
+        training=TrainingSpec(batch_size=100),
+    )
+    expected = 100 * 2 * (3 * (64 * 500 + 500 * 10) + 64 * 1000 + 1000 * 10)
+    assert step_flops(job, dataset=DIGITS, teachers=[TEACHER]) == expected
+
+
 def test_small_steps_get_one_thread_and_large_ones_all() -> None:
     assert threads(train(Mlp(hidden=(16,)))) == 1
     assert threads(train(Mlp(hidden=(4000, 4000)))) == 8

@@ -10,6 +10,7 @@ from kdcore.catalog.methods.logits import logit_kd, logit_matching
 from kdcore.catalog.methods.mutual_learning import mutual_learning
 from kdcore.catalog.methods.reviewkd import reviewkd
 from kdcore.catalog.methods.rkd import rkd
+from kdcore.catalog.methods.self_distillation import self_distillation
 
 __all__ = ["MethodEntry", "Needs", "methods"]
 
@@ -30,4 +31,5 @@ def methods() -> tuple[MethodEntry, ...]:
         logit_standardization(),
         mutual_learning(),
         rkd(),
+        self_distillation(),
     )

@@ -15,6 +15,7 @@ from kdcore.spec.methods.logits import LogitKd, LogitMatching
 from kdcore.spec.methods.mutual_learning import MutualLearning
 from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
+from kdcore.spec.methods.self_distillation import SelfDistillation
 
 MethodSpec = Annotated[
     Attention
@@ -29,7 +30,8 @@ MethodSpec = Annotated[
     | LogitStandardization
     | MutualLearning
     | ReviewKd
-    | Rkd,
+    | Rkd
+    | SelfDistillation,
     Discriminator("name"),
 ]
 
@@ -51,4 +53,5 @@ __all__ = [
     "MutualLearning",
     "ReviewKd",
     "Rkd",
+    "SelfDistillation",
 ]

@@ -82,6 +82,13 @@ def test_teacher_for_other_images_is_refused(
     assert (code, pointers) == ("teacher_input_mismatch", ["/teachers/0/model"])
 
 
+def test_assistant_that_cannot_be_built_is_named(client: Client, distillation: Json) -> None:
+    pools = [{"layer": "pool", "size": 4}, {"layer": "pool", "size": 4}]
+    deep = {"architecture": "cnn", "layers": [{"layer": "conv", "channels": 4}, *pools]}
+    body = distillation | {"assistants": [{"architecture": "mlp", "hidden": [8]}, deep]}
+    assert _refusal(client, body)[1] == ["/assistants/1/layers/2"]
+
+
 def test_classes_in_another_order_are_refused(
     client: Client, rows: Rows, distillation: Json
 ) -> None:

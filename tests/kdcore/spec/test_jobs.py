@@ -7,6 +7,8 @@ import pytest
 from kdcore.errors import Problem, SpecInvalid
 from kdcore.spec import DistillJob, LogitMatching, Mlp, TeacherReference, parse_job
 
+SMALL = {"architecture": "mlp", "hidden": [16]}
+BORN_AGAIN = {"name": "self_distillation"}
 TWO = [{"model": "mdl_1", "weight": 2}, {"model": "mdl_2"}]
 
 
@@ -27,6 +29,58 @@ def only_problem(**changes: Any) -> Problem:
         job(**changes)
     (problem,) = raised.value.problems
     return problem
+
+
+class TestNumberOfTeachers:
+    def test_method_of_one_teacher_takes_no_second(self) -> None:
+        problem = only_problem(method={"name": "rkd"})
+        assert (problem.pointer, problem.code) == ("/teachers", "too_long")
+        assert problem.message == "rkd takes 1 teacher, not 2."
+
+    def test_method_without_a_teacher_takes_none(self) -> None:
+        problem = only_problem(method=BORN_AGAIN)
+        assert (problem.pointer, problem.code) == ("/teachers", "too_long")
+        assert problem.message == "self_distillation takes no teacher, not 2."
+        assert job(method=BORN_AGAIN, teachers=[]).teachers == ()
+
+    def test_method_without_a_teacher_needs_labels(self) -> None:
+        problem = only_problem(method=BORN_AGAIN, teachers=[], transfer={"unlabeled": True})
+        assert problem.pointer == "/transfer/unlabeled"
+        assert problem.code == "unlabeled_needs_teacher"
+
+
+class TestAssistants:
+    def test_they_stand_between_logits_alone(self) -> None:
+        assert len(job(assistants=[SMALL, SMALL]).assistants) == 2
+        for changes in (
+            {"method": {"name": "rkd"}, "teachers": TWO[:1]},
+            {"method": BORN_AGAIN, "teachers": []},
+        ):
+            problem = only_problem(assistants=[SMALL], **changes)
+            assert (problem.pointer, problem.code) == ("/assistants", "assistants_without_use")
+
+    def test_there_are_three_at_most(self) -> None:
+        assert only_problem(assistants=[SMALL] * 4).pointer == "/assistants"
+
+    def test_mistake_in_one_of_them_is_placed(self) -> None:
+        problem = only_problem(assistants=[SMALL, {"architecture": "mlp", "hidden": [0]}])
+        assert problem.pointer == "/assistants/1/hidden"
+
+
+class TestSelfDistillation:
+    def test_its_control_cannot_be_left_out(self) -> None:
+        problem = only_problem(method=BORN_AGAIN, teachers=[], control=False)
+        assert (problem.pointer, problem.code) == ("/control", "control_is_generation_0")
+
+    @pytest.mark.parametrize("generations", [0, 6])
+    def test_generations_are_1_to_5(self, generations: int) -> None:
+        method = {**BORN_AGAIN, "generations": generations}
+        problem = only_problem(method=method, teachers=[])
+        assert (problem.pointer, problem.code) == ("/method/generations", "out_of_range")
+
+    def test_some_term_has_a_weight(self) -> None:
+        method = {**BORN_AGAIN, "ce_weight": 0, "kd_weight": 0}
+        assert only_problem(method=method, teachers=[]).code == "no_loss_left"
 
 
 class TestTeacherAverage:

@@ -338,7 +338,7 @@ class TestTelling:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
         assert Progress.model_validate(job.progress) == _progress(epoch=2)
 
-    @pytest.mark.parametrize(("run", "step", "expected"), [("student", 7, 12), (None, 0, None)])
+    @pytest.mark.parametrize(("run", "step", "expected"), [("network", 7, 12), (None, 0, None)])
     def test_resumed_step_is_on_the_attempt(
         self,
         run: str | None,
