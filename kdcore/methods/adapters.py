@@ -5,7 +5,7 @@ They train beside the student in the stage that has them, and are never exported
 B batch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -31,10 +31,9 @@ class AdaptedLayers(nn.Module):
 
     def __init__(self, pairs: Sequence[LayerPair], inputs: MethodInputs) -> None:
         super().__init__()
-        unique = tuple(dict.fromkeys(pairs))
-        self._position = {pair: index for index, pair in enumerate(unique)}
+        self._pairs = tuple(dict.fromkeys(pairs))
         self.adapters = nn.ModuleList()
-        for index, pair in enumerate(unique):
+        for index, pair in enumerate(self._pairs):
             with drawing(inputs.seed, f"adapter {index}"):
                 adapter = make_adapter(
                     pair.adapter,
@@ -43,10 +42,12 @@ class AdaptedLayers(nn.Module):
                 )
             self.adapters.append(adapter)
 
-    def forward(self, pair: LayerPair, student: Observation) -> torch.Tensor:
-        """Give the student's layer of `pair`, in the teacher's channels, batch first."""
-        adapted: torch.Tensor = self.adapters[self._position[pair]](student.features[pair.student])
-        return adapted
+    def forward(self, student: Observation) -> Mapping[LayerPair, torch.Tensor]:
+        """Give the student's layer of every pair, in the teacher's channels, batch first."""
+        return {
+            pair: adapter(student.features[pair.student])
+            for pair, adapter in zip(self._pairs, self.adapters, strict=True)
+        }
 
 
 def make_adapter(kind: Adapter, student: Shape, teacher: Shape) -> nn.Module:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 
 from kdcore.methods.full_precision import full_precision, no_autocast
-from kdcore.methods.layer_distance import PairTerm
 from kdcore.methods.objective import Objective
+from kdcore.methods.pair_term import PairTerm
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.methods.task import task_terms
 from kdcore.pairing import resolve_layers

@@ -6,8 +6,9 @@ feature_weight · Σ_pairs 1/(B·n) · Σ_B ‖r(F_s) − F_t‖², the last bei
 n numbers of the teacher's layer for one image, r the adapter that the pair names, or none.
 """
 
-from kdcore.methods.layer_distance import PairTerm, layer_distance
+from kdcore.methods.layer_distance import layer_distance
 from kdcore.methods.objective import Objective
+from kdcore.methods.pair_term import PairTerm
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.methods.task import task_terms
 from kdcore.pairing import resolve_layers

@@ -14,8 +14,9 @@ Stage `training`: ce_weight · CE + kd_weight · T²/B · Σ KL, as `logit_kd`. 
 a weight of the soft targets, without T², that falls from 4 to 1.
 """
 
-from kdcore.methods.layer_distance import PairTerm, layer_distance
+from kdcore.methods.layer_distance import layer_distance
 from kdcore.methods.objective import Objective
+from kdcore.methods.pair_term import PairTerm
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.methods.task import task_terms
 from kdcore.pairing import resolve_layers

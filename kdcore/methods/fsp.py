@@ -91,12 +91,10 @@ class FspTerm(Term):
         """
         if step.teacher is None:
             raise ValueError("fsp needs a teacher.")
+        adapted, teacher = self.adapted(step.student), step.teacher.features
         losses: list[torch.Tensor] = []
         for weight, begin, end in self._flows:
-            student_BMN = flow_matrices(
-                self.adapted(begin, step.student), self.adapted(end, step.student)
-            )
-            teacher = step.teacher.features
+            student_BMN = flow_matrices(adapted[begin], adapted[end])
             teacher_BMN = flow_matrices(teacher[begin.teacher], teacher[end.teacher])
             losses.append(weight * fsp_loss(student_BMN, teacher_BMN))
         return torch.stack(losses).sum()

@@ -49,14 +49,14 @@ def test_channels_become_the_teachers_and_nothing_else_changes(
 ) -> None:
     pair = _pair(name, adapter)
 
-    assert _adapted(pair)(pair, _student()).shape == expected
+    assert _adapted(pair)(_student())[pair].shape == expected
 
 
 def test_without_adapter_the_layer_is_handed_on_as_it_is() -> None:
     pair, student = _pair("map", "none"), _student()
     adapted = _adapted(pair)
 
-    assert adapted(pair, student) is student.features["map"]
+    assert adapted(student)[pair] is student.features["map"]
     assert not list(adapted.parameters())
 
 
