@@ -1,0 +1,75 @@
+"""What the runs of a job are built of."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from kdcore.catalog.methods import MethodEntry, methods
+from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.devices import Compute
+from kdcore.job_runs import JobRuns, describe_network, layers_of
+from kdcore.models import Classifier, build_network
+from kdcore.resolution import resolve_job
+from kdcore.spec import DistillJob, NetworkDescription, ResnetCifar, parse_job
+from kdcore.teacher import Teacher, Teachers
+
+COMPUTE = Compute(torch.device("cpu"), "float32", num_threads=1)
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
+    folder: Path = tmp_path_factory.mktemp("data") / "digits"
+    builtin("digits", folder)
+    return load_dataset(folder)
+
+
+def job(entry: MethodEntry, **weights: float) -> DistillJob:
+    document: dict[str, Any] = {
+        "kind": "distill",
+        "dataset": "digits",
+        "teachers": [{"model": "teacher"}] * entry.needs.min_teachers,
+        "student": {"architecture": "resnet_cifar", "depth": 8, "width": 8},
+        "method": {"name": entry.name, **weights},
+    }
+    parsed = parse_job(document)
+    assert isinstance(parsed, DistillJob)
+    return parsed
+
+
+def reads_logits(spec: DistillJob, dataset: ArrayDataset) -> bool:
+    """Whether some stage of the student runs the teacher to its end."""
+    student = describe_network(spec, dataset)
+    wide = {"architecture": ResnetCifar(depth=14, width=8)}
+    description: NetworkDescription = student.model_copy(update=wide)
+    resolved = resolve_job(
+        spec, student_layers=layers_of(student), teacher_layers=layers_of(description)
+    )
+    classifier = Classifier(build_network(description, seed=0), description.input)
+    teachers = Teachers((Teacher(classifier),), (description,), ("0" * 64,))
+    plan = JobRuns(resolved, dataset, teachers=teachers, compute=COMPUTE).plan("student", {})
+    return any(stage.objective.needs_teacher_logits for stage in plan.stages)
+
+
+WITH_A_TEACHER = [entry for entry in methods() if entry.needs.max_teachers]
+
+
+@pytest.mark.parametrize("entry", WITH_A_TEACHER, ids=lambda entry: entry.name)
+def test_spec_says_whether_the_teachers_logits_are_read(
+    entry: MethodEntry, digits: ArrayDataset
+) -> None:
+    """A teacher of other classes is let in by what the spec says."""
+    spec = job(entry)
+    assert spec.method.reads_teacher_logits == reads_logits(spec, digits)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [entry for entry in WITH_A_TEACHER if entry.spec.PAIRING != "none"],
+    ids=lambda entry: entry.name,
+)
+def test_soft_targets_beside_layers_read_logits(entry: MethodEntry, digits: ArrayDataset) -> None:
+    spec = job(entry, kd_weight=0.5)
+    assert spec.method.reads_teacher_logits
+    assert reads_logits(spec, digits)
