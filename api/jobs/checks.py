@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from api.datasets.facts import description_of, facts_of
 from api.errors import InputsUnusable
+from api.jobs import layers
 from kdcore.catalog.architectures import architectures
 from kdcore.catalog.cost import Cost, network_cost
 from kdcore.compatibility import check_job_fits
@@ -37,7 +38,7 @@ class CheckedTeacher:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that can run.
+    """A job that can run, with the layers and stages that its networks decide.
 
     `cost` is that of the network that it is for, `largest` that of the largest network which it
     trains; None for torchvision's.
@@ -55,7 +56,7 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
 
     Raises:
         InputsUnusable: dataset or teachers are not there or not ready; all of them are named.
-        IncompatibleInputs: they do not fit the job, or one another.
+        IncompatibleInputs: they do not fit the job, or one another; nor do layers it names.
     """
     problems: list[Problem] = []
     dataset = _ready(
@@ -88,7 +89,8 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
     costs = [cost, *_costs_of_assistants(job, description)]
     known = [each for each in costs if each is not None]
     largest = max(known, key=lambda each: each.parameters) if len(known) == len(costs) else None
-    return CheckedJob(job, description, checked, cost, largest)
+    resolved = layers.resolve(job, description, teachers)
+    return CheckedJob(resolved, description, checked, cost, largest)
 
 
 def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:

@@ -10,6 +10,7 @@ from api.jobs.checks import CheckedJob, CheckedTeacher
 from api.jobs.schemas import Estimate, JobValidation, NetworkCost, TeacherFacts
 from api.schemas import JsonObject
 from kdcore.compatibility import shape_text
+from kdcore.pairing import has_pairs
 from kdcore.spec import DistillJob, OptimizerSpec, Sgd, TrainJob
 from kdstore.tables import Attempt, Job, JobReport, Model
 
@@ -162,6 +163,11 @@ def _distillation_warnings(job: DistillJob, checked: CheckedJob) -> list[str]:
     warnings = []
     if not job.control:
         warnings.append("Without a control the report cannot say what the teacher was worth.")
+    if has_pairs(job.method) and checked.cost is None:
+        warnings.append(
+            "Layers of torchvision's networks are known only once the network is built: "
+            "method.layers is chosen and checked when the job starts."
+        )
     for teacher in checked.teachers:
         size = teacher.model.parameters
         if checked.cost is not None and size is not None and checked.cost.parameters >= size:

@@ -63,7 +63,10 @@ class JobRead(Answer):
     status: JobStatus
     stage: Stage | None = Field(description="null unless it runs.")
     progress: ProgressRead | None
-    spec: JsonObject = Field(description="As it was posted, with every default filled in.")
+    spec: JsonObject = Field(
+        description="As it was posted, with every default filled in, and with the layers and "
+        "stages of its method. Layers of torchvision's networks are chosen when the job starts."
+    )
     result: JsonObject | None = Field(description="The outcome in short, once it has succeeded.")
     error: JobErrorRead | None = Field(description="Why it failed.")
     attempts: list[AttemptRead]
@@ -103,7 +106,9 @@ class JobValidation(Answer):
 
     model_config = ConfigDict(json_schema_extra={"examples": [examples.VALIDATION]})
 
-    spec: JsonObject = Field(description="With every default filled in.")
+    spec: JsonObject = Field(
+        description="With every default filled in, and with the layers and stages of its method."
+    )
     teachers: list[TeacherFacts]
     student: NetworkCost | None = Field(description="null for kind train.")
     network: NetworkCost | None = Field(description="null for kind distill.")

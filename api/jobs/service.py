@@ -29,8 +29,8 @@ def validate(session: Session, *, workspace_id: str, job: TrainJob | DistillJob)
 
 def create(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> JobRead:
     """Insert a job as queued. Raises InputsUnusable, IncompatibleInputs, SpecInvalid."""
-    checks.check(session, workspace_id=workspace_id, job=job)
-    return describe(jobs.create(session, workspace_id=workspace_id, spec=job), [])
+    checked = checks.check(session, workspace_id=workspace_id, job=job)
+    return describe(jobs.create(session, workspace_id=workspace_id, spec=checked.job), [])
 
 
 def read(session: Session, *, workspace_id: str, job_id: str) -> JobRead:

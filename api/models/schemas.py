@@ -90,10 +90,14 @@ ModelCreate = Annotated[
 
 
 class LayerRead(Answer):
-    """A layer that can be tapped, with the shape of its output for one image."""
+    """A layer that can be tapped, as jobs name it in `method.layers`."""
 
-    name: str
-    shape: list[int]
+    name: str = Field(
+        description="`layer2` is what the layer gives, `fc@input` what the layer `fc` takes in."
+    )
+    shape: list[int] = Field(
+        description="For one image: channels, height and width of a map; features of a vector."
+    )
 
 
 class ModelRead(Answer):
@@ -122,7 +126,10 @@ class ModelRead(Answer):
                     "format": "safetensors",
                     "parameters": 2_395_210,
                     "flops": 4_785_600,
-                    "layers": [{"name": "hidden.0", "shape": [1200]}],
+                    "layers": [
+                        {"name": "hidden.0", "shape": [1200]},
+                        {"name": "classifier@input", "shape": [1200]},
+                    ],
                     "sha256": "4f8b42c22dd3729b519ba6f68d2da7cc5b2d606d05daed5ad5128cc03e6c6358",
                     "size_bytes": 9_581_272,
                     "created_at": "2026-07-01T12:00:00Z",

@@ -19,6 +19,7 @@ from fastapi import FastAPI
 from api.__main__ import Server, bind
 from api.main import create_app
 from api.state import AppState, StreamPace
+from kdcore.catalog.layer_shapes import layer_shapes
 from kdcore.progress import Progress
 from kdcore.spec import NetworkDescription, parse_job, parse_network
 from kdstore import datasets, jobs, keys, models, uploads, validation, workspaces
@@ -374,7 +375,10 @@ def _ready_model(description: NetworkDescription) -> ReadyModel:
         format="safetensors",
         parameters=8515,
         flops=16_768,
-        layers=[models.TappableLayer("hidden.0", (64,))],
+        layers=[
+            models.TappableLayer(layer.name, layer.shape)
+            for layer in layer_shapes(description) or ()
+        ],
         object_key="models/x",
         sha256="c" * 64,
         size_bytes=34_060,

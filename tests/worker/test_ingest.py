@@ -9,8 +9,9 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from kdcore.catalog.layer_shapes import layer_shapes
 from kdcore.models import build_network
-from kdcore.spec import ImageInput, Mlp, NetworkDescription
+from kdcore.spec import ImageInput, Mlp, NetworkDescription, parse_network
 from kdstore import datasets
 from kdstore.db import SessionFactory, transaction
 from kdstore.objects import ObjectStore
@@ -61,7 +62,11 @@ class TestModels:
         )
         assert model.description is not None
         assert model.description["num_classes"] == 10
-        assert model.layers
+        expected = layer_shapes(parse_network(model.description))
+        assert expected is not None
+        assert model.layers == [
+            {"name": layer.name, "shape": list(layer.shape)} for layer in expected
+        ]
         assert model.object_key is not None
         stored = load_safetensors(runtime.objects.get_bytes(model.object_key))
         assert all(torch.equal(stored[name], tensor) for name, tensor in weights.items())
