@@ -25,7 +25,7 @@ from kdcore.models import (
 from kdcore.report import Run
 from kdcore.seeds import derive_seed
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
-from kdcore.spec.runs import TEACHERS, plan_runs
+from kdcore.spec.runs import TEACHERS, peer_architectures, plan_runs
 from kdcore.spec.stages import SINGLE_STAGE, PlannedStage, plan_control, plan_stages
 from kdcore.teacher import AnyTeacher, Teacher, Teachers
 from kdcore.trainer import RunPlan, StagePlan
@@ -95,8 +95,9 @@ class JobRuns:
         )
 
     def describe(self, run: Run) -> NetworkDescription:
-        """Describe the network of a run; all take the dataset's images and know its classes."""
-        architecture = self._planned_runs[run].architecture
+        """Describe the network of a run, or a peer; all take the dataset's images and classes."""
+        peers = peer_architectures(self.spec)
+        architecture = peers[run] if run in peers else self._planned_runs[run].architecture
         return self.description.model_copy(update={"architecture": architecture})
 
     def _teacher_of(self, run: Run, finished: Mapping[Run, Tensors]) -> AnyTeacher | None:

@@ -33,7 +33,7 @@ from kdcore.manifest import (
 )
 from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
-from kdcore.report import NetworkReport, Report, Run
+from kdcore.report import NetworkReport, Report, Run, kind_of
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
 from kdcore.spec.runs import plan_runs
 from kdcore.teacher import AdmittedTeacher, Teachers
@@ -85,7 +85,7 @@ class Outcome:
     description: NetworkDescription
     """What the job was for."""
     descriptions: Mapping[Run, NetworkDescription]
-    """What each run trained."""
+    """What each run trained, and its peers."""
     weights: Mapping[Run, Mapping[str, torch.Tensor]]
     """The finished runs, in the order in which they were trained."""
     teachers: Teachers
@@ -238,6 +238,8 @@ def _export(outcome: Outcome, classifiers: Mapping[Run, Classifier], folder: Pat
     images_NHWC = outcome.dataset.split("test").images_NHWC[:_SAMPLE_IMAGES].copy()
     sample_images_BCHW = torch.from_numpy(images_NHWC).permute(0, 3, 1, 2).float() / 255
     for run, classifier in classifiers.items():
+        if kind_of(run) == "peer":
+            continue
         export_network(
             classifier,
             outcome.descriptions[run],

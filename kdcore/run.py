@@ -128,7 +128,7 @@ def run(
             spec=spec,
             dataset=dataset,
             description=job.description,
-            descriptions={run: job.describe(run) for run in job.runs},
+            descriptions={run: job.describe(run) for run in weights},
             weights=weights,
             teachers=job.teachers,
             admitted=admitted,

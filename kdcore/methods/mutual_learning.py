@@ -6,7 +6,7 @@ K networks (the student and its peers), B batch, C channels (images) or classes 
 W width, z logits, y labels, T temperature, p^T = softmax(z/T).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import nn
@@ -20,6 +20,7 @@ from kdcore.methods.step import Labels, Step
 from kdcore.methods.term import Term
 from kdcore.models import Classifier, build_network, channels_last
 from kdcore.seeds import derive_seed
+from kdcore.spec.architectures import Architecture
 from kdcore.spec.methods import MutualLearning
 
 
@@ -66,8 +67,15 @@ class Peers(Term):
     def __init__(self, spec: MutualLearning, networks: Sequence[Classifier]) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self._classifiers = tuple(networks)
         self._spec = spec
         self._answered: tuple[Step, list[torch.Tensor]] | None = None
+
+    def companions(self) -> Mapping[str, Classifier]:
+        """Give the peers as `peer_1`, `peer_2`, …, in the order of the spec."""
+        return {
+            f"peer_{number}": network for number, network in enumerate(self._classifiers, start=1)
+        }
 
     def answer(self, step: Step) -> list[torch.Tensor]:
         """Give the logits_BC of each peer, worked out once a step however often it is asked."""
@@ -136,13 +144,12 @@ def build_peers(spec: MutualLearning, inputs: MethodInputs) -> list[Classifier]:
     Raises:
         IncompatibleInputs: a peer does not take the student's images.
     """
-    return [_build_peer(spec, inputs, place) for place in range(spec.num_peers)]
+    architectures = spec.architectures(inputs.student.architecture)
+    return [_build_peer(each, inputs, place) for place, each in enumerate(architectures)]
 
 
-def _build_peer(spec: MutualLearning, inputs: MethodInputs, place: int) -> Classifier:
-    description = inputs.student
-    if spec.peers:
-        description = description.model_copy(update={"architecture": spec.peers[place]})
+def _build_peer(architecture: Architecture, inputs: MethodInputs, place: int) -> Classifier:
+    description = inputs.student.model_copy(update={"architecture": architecture})
     try:
         network = build_network(description, seed=derive_seed(inputs.seed, "peer", place))
     except IncompatibleInputs as error:

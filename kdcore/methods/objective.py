@@ -8,6 +8,7 @@ from torch import nn
 
 from kdcore.methods.step import Step
 from kdcore.methods.term import Term
+from kdcore.models import Classifier
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,10 @@ class Objective(nn.Module):
     def needs_teacher_logits(self) -> bool:
         """Whether the teacher must be run to its end."""
         return any(term.needs_teacher and term.needs_teacher_logits for term in self._terms())
+
+    def companions(self) -> dict[str, Classifier]:
+        """Give the networks that learn beside the student, by what the report calls them."""
+        return {name: one for term in self._terms() for name, one in term.companions().items()}
 
     def forward(self, step: Step) -> LossTerms:
         """Compute the loss of one step.

@@ -1,9 +1,12 @@
 """A term of an objective: one loss, with whatever it trains beside the student."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
+
+from kdcore.models import Classifier
 
 if TYPE_CHECKING:
     from kdcore.methods.step import Step
@@ -31,6 +34,10 @@ class Term(nn.Module):
     needs_teacher: bool = True
     needs_student_logits: bool = True
     needs_teacher_logits: bool = True
+
+    def companions(self) -> Mapping[str, Classifier]:
+        """Give the networks that learn beside the student, by what the report calls them."""
+        return {}
 
     def forward(self, step: "Step") -> torch.Tensor:
         """Give the loss of one step, a scalar before weighting."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kdcore.report import Run
 from kdcore.spec.architectures import Architecture
 from kdcore.spec.jobs import DistillJob, TrainJob
-from kdcore.spec.methods import MethodSpec, SelfDistillation
+from kdcore.spec.methods import MethodSpec, MutualLearning, SelfDistillation
 
 TEACHERS = "teacher"
 """What the teachers that a spec names are called together."""
@@ -39,6 +39,14 @@ def plan_runs(spec: TrainJob | DistillJob) -> tuple[PlannedRun, ...]:
     if isinstance(spec.method, SelfDistillation):
         return control, *_generations(spec, spec.method.generations)
     return *_chain(spec), *([control] if spec.control else [])
+
+
+def peer_architectures(spec: TrainJob | DistillJob) -> dict[Run, Architecture]:
+    """Give what learns beside the student, in the student's own run."""
+    if not isinstance(spec, DistillJob) or not isinstance(spec.method, MutualLearning):
+        return {}
+    architectures = spec.method.architectures(spec.student)
+    return {f"peer_{number}": each for number, each in enumerate(architectures, start=1)}
 
 
 def _chain(spec: DistillJob) -> list[PlannedRun]:

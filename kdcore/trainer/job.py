@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from torch import nn
+
 from kdcore.devices import Compute
 from kdcore.errors import IncompatibleInputs
 from kdcore.models import load_weights
@@ -114,9 +116,9 @@ class JobTrainer:
             time_left_seconds=lambda: self.controls.max_seconds - self.trained_seconds,
         )
         loop.train(watch, lambda: self._evaluate(loop))
-        # Clones: the next run's network must not share memory with a finished one.
-        weights = loop.network.state_dict()
-        self.finished[run] = {name: tensor.detach().clone() for name, tensor in weights.items()}
+        self.finished[run] = _copy_of(loop.network)
+        for name, companion in loop.objective.companions().items():
+            self.finished[name] = _copy_of(companion.network)
         self._save(loop, is_finished=True)
 
     def _evaluate(self, loop: TrainingLoop) -> dict[str, float]:
@@ -178,6 +180,11 @@ class JobTrainer:
                 total_steps=state.header.total_steps,
             )
         )
+
+
+def _copy_of(network: nn.Module) -> Tensors:
+    """Copy the weights: the next run's network must not share memory with a finished one."""
+    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
 
 def _restore(loop: TrainingLoop, state: JobState) -> None:

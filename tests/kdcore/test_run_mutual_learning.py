@@ -105,6 +105,7 @@ def test_job_stopped_three_times_ends_with_the_bits_of_an_undisturbed_one(
     ]
     assert metrics[0] == metrics[1]
     assert undisturbed.report.columns == stopped.report.columns
+    assert set(stopped.report.columns) == {"student", "control", "peer_1", "peer_2"}
 
 
 def test_student_alone_is_exported(tmp_path: Path, digits: ArrayDataset) -> None:
@@ -147,8 +148,13 @@ def test_student_and_peers_learn(tmp_path: Path, digits: ArrayDataset) -> None:
     events: list[RunEvent] = []
     spec = parse(training={"num_epochs": 8, "batch_size": 64}, control=False)
 
-    run_job(tmp_path, digits, spec, events=events)
+    columns = run_job(tmp_path, digits, spec, events=events).report.columns
 
+    assert set(columns) == {"student", "peer_1", "peer_2"}
+    assert columns["peer_1"].parameters == columns["student"].parameters
+    assert columns["peer_2"].parameters == 64 * 16 + 16 + 16 * 10 + 10
+    accuracies = [column.splits["test"].accuracy for column in columns.values()]
+    assert min(accuracies) > 0.5
     points = [p for event in events if isinstance(event, Metrics) for p in event.points]
     for name in ("cross_entropy", "peers"):
         losses = [point.value for point in points if point.name == name]

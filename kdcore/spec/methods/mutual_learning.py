@@ -41,6 +41,10 @@ class MutualLearning(MethodFields):
         "others; with 0 there are no peers.",
     )
 
+    def architectures(self, student: Architecture) -> tuple[Architecture, ...]:
+        """Give the architecture of each peer of `student`."""
+        return self.peers or (student,) * self.num_peers
+
     @model_validator(mode="before")
     @classmethod
     def _count_peers(cls, data: object) -> object:

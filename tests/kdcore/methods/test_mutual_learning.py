@@ -307,3 +307,14 @@ def test_objective_needs_labels_and_no_teacher() -> None:
         Peers(MutualLearning(), build_peers(MutualLearning(), _inputs()))(
             _step(_logits_BC(10), labels=None)
         )
+
+
+def test_peers_are_named_to_whoever_measures_them() -> None:
+    inputs = _inputs()
+    companions = _objective(MutualLearning(num_peers=2), inputs).companions()
+
+    assert list(companions) == ["peer_1", "peer_2"]
+    assert not torch.equal(
+        companions["peer_1"](_images_BCHW()), companions["peer_2"](_images_BCHW())
+    )
+    assert _objective(MutualLearning(kd_weight=0.0), inputs).companions() == {}

@@ -3,17 +3,18 @@
 from typing import Any
 
 from kdcore.spec import Mlp, parse_job
-from kdcore.spec.runs import PlannedRun, plan_runs
+from kdcore.spec.runs import PlannedRun, peer_architectures, plan_runs
+
+DOCUMENT: dict[str, Any] = {
+    "kind": "distill",
+    "dataset": "digits",
+    "teachers": [{"model": "mdl_1"}],
+    "student": {"architecture": "mlp", "hidden": [8]},
+}
 
 
 def runs(**changes: Any) -> tuple[PlannedRun, ...]:
-    document = {
-        "kind": "distill",
-        "dataset": "digits",
-        "teachers": [{"model": "mdl_1"}],
-        "student": {"architecture": "mlp", "hidden": [8]},
-    }
-    return plan_runs(parse_job(document | changes))
+    return plan_runs(parse_job(DOCUMENT | changes))
 
 
 def taught_by(planned: tuple[PlannedRun, ...]) -> list[tuple[str, str | None]]:
@@ -64,3 +65,17 @@ def test_generations_follow_the_control_and_end_with_the_student() -> None:
     assert {each.architecture for each in planned} == {Mlp(hidden=(8,))}
     one = runs(teachers=[], method=method | {"generations": 1})
     assert taught_by(one) == [("control", None), ("student", "control")]
+
+
+def test_peers_learn_in_the_students_run_and_have_none_of_their_own() -> None:
+    method = {"name": "mutual_learning", "num_peers": 2}
+    other = {"architecture": "mlp", "hidden": [32]}
+    listed = DOCUMENT | {"teachers": [], "method": {"name": "mutual_learning", "peers": [other]}}
+
+    planned = runs(teachers=[], method=method)
+
+    assert taught_by(planned) == [("student", None), ("control", None)]
+    two = peer_architectures(parse_job(DOCUMENT | {"teachers": [], "method": method}))
+    assert two == {"peer_1": Mlp(hidden=(8,)), "peer_2": Mlp(hidden=(8,))}
+    assert peer_architectures(parse_job(listed)) == {"peer_1": Mlp(hidden=(32,))}
+    assert peer_architectures(parse_job(DOCUMENT)) == {}
