@@ -7,6 +7,7 @@ from pathlib import Path
 from kdcore.export.atomic import write_text
 from kdcore.export.heat_map import MAX_CLASSES, confusion_heat_map
 from kdcore.export.markup import Markup, element, escape, join
+from kdcore.export.number_text import percent
 from kdcore.export.report_calibration import calibration_sections
 from kdcore.export.report_charts import metric_charts
 from kdcore.export.report_rows import cost_rows, headline, latency_note, main_run, score_rows
@@ -18,8 +19,9 @@ from kdcore.export.report_tables import (
     measures_table,
 )
 from kdcore.export.series import MetricSeries
-from kdcore.report import Environment, Report
+from kdcore.report import Report
 from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec.runs import PlannedRun, plan_runs
 
 # The page may load nothing and run nothing, whatever a name in it says.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -73,7 +75,7 @@ def render_report(
         _cost_section(report),
         element("div", *metric_charts(report, series), class_="pair"),
         *(_classes_sections(report, split) for split in splits),
-        _environment_section(report.environment, spec),
+        _environment_section(report, spec),
     )
     return _PAGE.format(policy=_POLICY, title=escape(title), style=STYLE, body=body)
 
@@ -124,8 +126,10 @@ def _classes_sections(report: Report, split: str) -> Markup:
     )
 
 
-def _environment_section(environment: Environment, spec: TrainJob | DistillJob) -> Markup:
+def _environment_section(report: Report, spec: TrainJob | DistillJob) -> Markup:
+    environment = report.environment
     facts = [
+        *_teaching_facts(report, spec),
         ("Device", f"{environment.device}: {environment.device_name}"),
         ("CPU threads", str(environment.num_threads)),
         ("Precision in training", environment.precision),
@@ -140,3 +144,23 @@ def _environment_section(environment: Environment, spec: TrainJob | DistillJob) 
         facts_table(facts),
         join(element("details", element("summary", "The job's spec"), element("pre", text))),
     )
+
+
+def _teaching_facts(report: Report, spec: TrainJob | DistillJob) -> list[tuple[str, str]]:
+    """Say who learned from whom, and what each teacher knew before."""
+    learned = [f"{each.name} from {_source(each)}" for each in plan_runs(spec)]
+    known = [
+        f"{run} {percent(column.balanced_accuracy_beforehand)}"
+        for run, column in report.columns.items()
+        if column.balanced_accuracy_beforehand is not None
+    ]
+    facts = [("Learned", "; ".join(learned))] if isinstance(spec, DistillJob) else []
+    if known:
+        facts.append(("On train images beforehand, mean over classes", ", ".join(known)))
+    return facts
+
+
+def _source(planned: PlannedRun) -> str:
+    if planned.method is None:
+        return "labels alone"
+    return planned.taught_by or "its peers"

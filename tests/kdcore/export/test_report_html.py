@@ -9,7 +9,7 @@ import pytest
 
 from kdcore.export import MetricSeries, render_report, write_report_html
 from kdcore.report import Report
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import DistillJob, MutualLearning, TrainJob
 
 _VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -139,3 +139,19 @@ def test_page_is_written_as_utf8(
     path = write_report_html(tmp_path / "report.html", report, spec=distill_job, series=series)
 
     assert path.read_bytes().decode() == text
+
+
+def test_page_says_who_learned_from_whom(report: Report, distill_job: DistillJob) -> None:
+    known = report.columns["teacher"].model_copy(update={"balanced_accuracy_beforehand": 0.9321})
+    measured = report.model_copy(update={"columns": {**report.columns, "teacher": known}})
+    text = _Page(render_report(measured, spec=distill_job)).text
+    assert "student from teacher; control from labels alone" in text
+    assert "teacher 93.21" in text
+
+
+def test_page_says_that_peers_learned_from_one_another(
+    report: Report, distill_job: DistillJob
+) -> None:
+    alone = {"teachers": (), "method": MutualLearning()}
+    text = _Page(render_report(report, spec=distill_job.model_copy(update=alone))).text
+    assert "student from its peers" in text
