@@ -3,15 +3,19 @@
 B batch, C channels, H height, W width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import nn
+from torch.utils.hooks import RemovableHandle
 
+from kdcore.catalog.layer_shapes import INPUT
+from kdcore.errors import IncompatibleInputs
+from kdcore.features.naming import find_layer, is_compiled, is_distributed, network_of
 from kdcore.features.observation import Observation
-from kdcore.models import Classifier
 
-_INPUT = "@input"
+Seen = dict[str, torch.Tensor]
 
 
 class _AllTapped(Exception):
@@ -22,57 +26,97 @@ class Tapped(nn.Module):
     """A classifier whose network's layers can be read by name.
 
     A layer is named as `network.get_submodule` takes it and gives its output; `fc@input` is what
-    the layer `fc` takes in, which is how the vector before a classifier is reached.
+    the layer `fc` takes in, which is how the vector before a classifier is reached. What is kept
+    is a copy that gradients flow through: a ReLU that works in place overwrites what the layer
+    before it gave, and that must not reach the loss.
+
+    Wrappers have no part in names. To spread it over processes, wrap this module:
+    `DistributedDataParallel(Tapped(...))`, with `find_unused_parameters` where it does not run to
+    its end; a network that is distributed inside always runs to its end, for otherwise its
+    gradients would not be averaged. Under torch.compile, inside or around, a pass with taps runs
+    uncompiled: a graph that was made without the taps would pass over them.
 
     Args:
-        classifier: Shared, not copied; nothing stays on it after a pass.
+        classifier: A `kdcore.models.Classifier`. Shared, not copied; nothing stays on it after a
+            pass.
         layers: Which layers to keep; may be empty.
         to_end: False stops the forward pass as soon as the last layer asked for was seen.
+
+    Raises:
+        IncompatibleInputs: a layer does not exist; the message has names like it.
     """
 
     def __init__(
-        self, classifier: Classifier, layers: Sequence[str] = (), *, to_end: bool = True
+        self, classifier: nn.Module, layers: Sequence[str] = (), *, to_end: bool = True
     ) -> None:
         super().__init__()
         self.classifier = classifier
         self.layers = tuple(dict.fromkeys(layers))
-        self.to_end = to_end or not self.layers
+        for name in self.layers:
+            find_layer(network_of(classifier), name)
+        self.to_end = to_end or not self.layers or is_distributed(classifier)
+        self._is_compiled_inside = is_compiled(classifier)
+        if self.layers:
+            # Here, not on import: it loads all of dynamo, as does any optimizer.
+            self._observe = torch.compiler.disable(_observe)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def forward(self, images_BCHW: torch.Tensor) -> Observation:
-        """Take images_BCHW in [0, 1], give the logits and the layers asked for."""
-        seen: dict[str, torch.Tensor] = {}
-        hooks = [self._tap(name, seen) for name in self.layers]
-        try:
-            return Observation(self.classifier(images_BCHW), seen)
-        except _AllTapped:
-            return Observation(None, seen)
-        finally:
-            for hook in hooks:
-                hook.remove()
+        """Take images_BCHW in [0, 1], give the logits and the layers asked for.
 
-    def _tap(self, name: str, seen: dict[str, torch.Tensor]) -> torch.utils.hooks.RemovableHandle:
-        module = self.classifier.network.get_submodule(name.removesuffix(_INPUT))
-        if name.endswith(_INPUT):
-            return module.register_forward_pre_hook(self._keep_input(name, seen))
-        return module.register_forward_hook(self._keep_output(name, seen))
+        Raises:
+            IncompatibleInputs: a layer runs never or, as far as the pass goes, more than once; or
+                it gives anything but a tensor with the batch first.
+        """
+        if not self.layers:
+            return Observation(self.classifier(images_BCHW))
+        observation: Observation = self._observe(self, images_BCHW)
+        return observation
 
-    def _keep_output(
-        self, name: str, seen: dict[str, torch.Tensor]
-    ) -> Callable[[nn.Module, object, torch.Tensor], None]:
-        def hook(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
-            self._keep(name, output, seen)
+    def tap(self, name: str, seen: Seen, *, batch_size: int) -> RemovableHandle:
+        """Put a hook on one layer that copies its value into `seen`."""
 
-        return hook
+        def keep(value: object) -> None:
+            if name in seen:
+                raise _untappable(name, "it runs more than once in a forward pass")
+            if not isinstance(value, torch.Tensor) or value.shape[:1] != (batch_size,):
+                raise _untappable(name, "it is not one tensor with the batch first")
+            seen[name] = value.clone()
+            if not self.to_end and len(seen) == len(self.layers):
+                raise _AllTapped
 
-    def _keep_input(
-        self, name: str, seen: dict[str, torch.Tensor]
-    ) -> Callable[[nn.Module, tuple[torch.Tensor, ...]], None]:
-        def hook(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            self._keep(name, inputs[0], seen)
+        layer = find_layer(network_of(self.classifier), name)
+        if name.endswith(INPUT):
+            return layer.register_forward_pre_hook(lambda _layer, inputs: keep(inputs[0]))
+        return layer.register_forward_hook(lambda _layer, _inputs, output: keep(output))
 
-        return hook
+    def stance(self) -> AbstractContextManager[object]:
+        """Keep what is compiled inside from running its graphs."""
+        if not self._is_compiled_inside:
+            return nullcontext()
+        stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+        return stance
 
-    def _keep(self, name: str, value: torch.Tensor, seen: dict[str, torch.Tensor]) -> None:
-        seen[name] = value
-        if not self.to_end and len(seen) == len(self.layers):
-            raise _AllTapped
+
+def _observe(tapped: Tapped, images_BCHW: torch.Tensor) -> Observation:
+    seen: Seen = {}
+    hooks = [tapped.tap(name, seen, batch_size=len(images_BCHW)) for name in tapped.layers]
+    try:
+        with tapped.stance():
+            logits_BC = tapped.classifier(images_BCHW)
+    except _AllTapped:
+        return Observation(None, seen)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    for name in tapped.layers:
+        if name not in seen:
+            raise _untappable(name, "it does not run in a forward pass")
+    return Observation(logits_BC, seen)
+
+
+def _untappable(name: str, why: str) -> IncompatibleInputs:
+    return IncompatibleInputs(
+        "layer_cannot_be_tapped",
+        f"The layer {name!r} cannot be tapped: {why}. Choose a layer around it, or beside it.",
+        pointer="/method/layers",
+    )

@@ -235,3 +235,19 @@ def test_first_stage_lowers_its_loss_and_leaves_the_classifier_alone(
     assert losses[-1] < 0.7 * losses[0]
     for name in ("classifier.weight", "classifier.bias"):
         assert torch.equal(before.network[name], after.network[name])
+
+
+@pytest.mark.parametrize("method", [FSP, MATCHING, ATTENTION], ids=lambda method: method["name"])
+def test_student_learns_layers_of_a_teacher_of_another_task(
+    tmp_path: Path, digits: ArrayDataset, method: dict[str, Any]
+) -> None:
+    spec = parse_spec(method, num_epochs=1)
+    description = describe_network(spec, digits).model_copy(
+        update={"architecture": TEACHER, "num_classes": 3, "class_names": ("cat", "dog", "eel")}
+    )
+    path = tmp_path / "teacher.safetensors"
+    write_safetensors(path, build_network(description, seed=5).state_dict())
+
+    series = run_job(tmp_path / "job", digits, TeacherInput(description, path), spec)
+
+    assert {"cross_entropy", method["name"]} <= series.keys()
