@@ -24,6 +24,9 @@ class Axis(SpecModel):
     points: dict[Label, Settings] | Literal["every_method"] = Field(
         description="What each point sets in the job; `every_method` is the whole catalogue."
     )
+    also: dict[Label, Settings] = Field(
+        default_factory=dict, description="What some of the points set besides."
+    )
 
 
 class RecipeStep(SpecModel):

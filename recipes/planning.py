@@ -86,10 +86,12 @@ def _points(axis: Axis, scale: Scale) -> dict[str, Settings]:
         points = {entry.name: _setting_of(entry) for entry in methods()}
     else:
         points = dict(axis.points)
-    kept = scale.keep.get(axis.axis)
-    if kept is None:
-        return points
-    return {label: settings for label, settings in points.items() if label in kept}
+    kept = scale.keep.get(axis.axis, tuple(points))
+    return {
+        label: {**settings, **axis.also.get(label, {})}
+        for label, settings in points.items()
+        if label in kept
+    }
 
 
 def _setting_of(entry: MethodEntry) -> Settings:

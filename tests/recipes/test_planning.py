@@ -84,7 +84,8 @@ def test_recipe_that_contradicts_itself_is_refused(
 
 def test_every_method_is_the_whole_catalogue(experiment: Path) -> None:
     teacher = {"name": "teacher", "job": "teacher.json"}
-    axis = {"axis": "method", "points": "every_method"}
+    also = {"self_distillation": {"/control": True}, "logit_kd": {"/method/temperature": 7}}
+    axis = {"axis": "method", "points": "every_method", "also": also}
     student = {"name": "student", "job": "student.json", "vary": [axis]}
     changed(experiment, steps=[teacher, student])
 
@@ -92,6 +93,9 @@ def test_every_method_is_the_whole_catalogue(experiment: Path) -> None:
     assert [spec.method.name for spec in specs if isinstance(spec, DistillJob)] == [
         entry.name for entry in methods()
     ]
+    methods_chosen = [spec.method for spec in specs if isinstance(spec, DistillJob)]
+    (logit_kd,) = [method for method in methods_chosen if isinstance(method, LogitKd)]
+    assert logit_kd.temperature == 7.0
 
 
 def test_settings_go_where_their_pointer_says_and_leave_the_original_alone() -> None:
