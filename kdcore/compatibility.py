@@ -1,11 +1,12 @@
 """Whether spec, dataset and teachers fit one another: facts only, so api and library ask alike."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
 
 from kdcore.calibration_fit import check_calibration_fits
 from kdcore.errors import IncompatibleInputs
-from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import DatasetDescription, DistillJob, NetworkDescription, TrainJob
 
 _SHOWN_NAMES = 20
 
@@ -19,19 +20,43 @@ class DatasetFacts:
     train_counts: tuple[int, ...]
     """Examples of each class in the train split, by label."""
     splits: tuple[str, ...]
+    images_sha256: Mapping[str, str] = field(default_factory=dict)
+    """Digest of each split's pixels, by the split's name."""
+
+    @classmethod
+    def of(cls, description: DatasetDescription) -> Self:
+        """Pick the facts out of a dataset's description."""
+        splits = description.splits
+        return cls(
+            shape_CHW=description.image_input.shape_CHW,
+            class_names=description.class_names,
+            train_counts=splits["train"].class_counts,
+            splits=tuple(splits),
+            images_sha256={name: split.images_sha256 for name, split in splits.items()},
+        )
 
 
 def check_job_fits(
     job: TrainJob | DistillJob,
     dataset: DatasetFacts,
     teachers: Sequence[NetworkDescription],
+    *,
+    transfer_dataset: DatasetFacts | None = None,
 ) -> None:
     """Check everything about a job that needs no tensor.
+
+    Args:
+        job: The job.
+        dataset: Of `job.dataset`.
+        teachers: One for each of the job's.
+        transfer_dataset: Of `job.transfer.dataset`, if the job names one.
 
     Raises:
         IncompatibleInputs: naming the field to change and both sides of the disagreement.
     """
-    _check_transfer(job, dataset)
+    if transfer_dataset is not None:
+        _check_transfer_dataset(job, dataset, transfer_dataset)
+    _check_classes_left(job, transfer_dataset or dataset)
     _check_splits(job, dataset)
     if isinstance(job, DistillJob):
         check_calibration_fits(job, dataset.train_counts)
@@ -91,14 +116,67 @@ def _check_classes(teacher: NetworkDescription, dataset: DatasetFacts, *, pointe
         )
 
 
-def _check_transfer(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
+def _check_transfer_dataset(
+    job: TrainJob | DistillJob, dataset: DatasetFacts, transfer: DatasetFacts
+) -> None:
+    pointer = "/transfer/dataset"
+    if transfer.shape_CHW != dataset.shape_CHW:
+        raise IncompatibleInputs(
+            "transfer_shape_mismatch",
+            f"The transfer set's images are {shape_text(transfer.shape_CHW)} and the dataset's "
+            f"are {shape_text(dataset.shape_CHW)} (channels x height x width). One network takes "
+            "both, so upload one of them again in the other's size.",
+            pointer=pointer,
+        )
+    if not job.transfer.unlabeled:
+        _check_same_classes(dataset, transfer, pointer=pointer)
+    _check_other_pixels(job, dataset, transfer, pointer=pointer)
+
+
+def _check_other_pixels(
+    job: TrainJob | DistillJob, dataset: DatasetFacts, transfer: DatasetFacts, *, pointer: str
+) -> None:
+    """See that nothing is learned from that the job evaluates or chooses by."""
+    pixels = transfer.images_sha256.get("train", "")
+    if pixels and pixels == dataset.images_sha256.get("test"):
+        raise IncompatibleInputs(
+            "transfer_set_is_test_split",
+            "The transfer set's images are those of the dataset's test split, so the evaluation "
+            "would measure nothing. Choose another transfer set.",
+            pointer=pointer,
+        )
+    holds_out = job.transfer.validation_fraction > 0
+    if pixels and holds_out and pixels == dataset.images_sha256.get("train"):
+        raise IncompatibleInputs(
+            "transfer_set_holds_hold_out",
+            "The transfer set's images are those of the dataset's train split, so what "
+            "validation_fraction holds out would be trained on. Leave transfer.dataset out.",
+            pointer=pointer,
+        )
+
+
+def _check_same_classes(dataset: DatasetFacts, transfer: DatasetFacts, *, pointer: str) -> None:
+    ours, theirs = dataset.class_names, transfer.class_names
+    both_named = _are_names(ours) and _are_names(theirs)
+    if len(ours) != len(theirs) or (both_named and ours != theirs):
+        raise IncompatibleInputs(
+            "transfer_classes_mismatch",
+            f"The transfer set's {len(theirs)} classes are [{list_classes(theirs)}] and the "
+            f"dataset's {len(ours)} are [{list_classes(ours)}]; label i must mean the same in "
+            "both. To use the transfer set's images alone, set transfer.unlabeled to true.",
+            pointer=pointer,
+        )
+
+
+def _check_classes_left(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
     num_classes = len(dataset.class_names)
     excluded = set(job.transfer.exclude_classes)
     unknown = sorted(label for label in excluded if not 0 <= label < num_classes)
     if unknown:
         raise IncompatibleInputs(
             "unknown_class",
-            f"Label {unknown[0]} is not in the dataset; its labels are 0 to {num_classes - 1}.",
+            f"Label {unknown[0]} is not in the dataset that is learned from; its labels are 0 to "
+            f"{num_classes - 1}.",
             pointer="/transfer/exclude_classes",
         )
     if num_classes - len(excluded) < 1:

@@ -42,6 +42,7 @@ class JobRuns:
         spec: JobSpec,
         dataset: ArrayDataset,
         *,
+        transfer_dataset: ArrayDataset | None = None,
         teachers: Teachers,
         compute: Compute,
     ) -> None:
@@ -54,12 +55,13 @@ class JobRuns:
         self._planned_runs = {planned.name: planned for planned in plan_runs(spec)}
         self.runs: tuple[Run, ...] = tuple(self._planned_runs)
         seed, device = spec.training.seed, compute.device
-        train = dataset.split("train")
-        held_out_N = held_out_examples(train.labels_N, spec.transfer, seed=seed)
+        held_out_N = held_out_examples(dataset.split("train").labels_N, spec.transfer, seed=seed)
         self.validation_indices_V = np.flatnonzero(held_out_N)
-        """Positions in the train split of the images that no run trains on."""
+        """Positions in the dataset's train split of the images that no run trains on."""
+        self.transfer_split = (transfer_dataset or dataset).split("train")
+        """The train split that is learned from."""
         self._view = TrainView(
-            train,
+            self.transfer_split,
             transfer=spec.transfer,
             batch_size=spec.training.batch_size,
             seed=seed,
@@ -133,7 +135,7 @@ class JobRuns:
             student_layers=layers_of(self.describe(run)),
             teacher_layers=layers_of(self.teachers.descriptions[0]) if reads_layers else {},
             teacher=teacher if isinstance(teacher, Teacher) else None,
-            num_examples=len(self.dataset.split("train")),
+            num_examples=len(self.transfer_split),
             seed=derive_seed(self.spec.training.seed, "method"),
         )
         built = build_stages(planned_run.method, inputs)

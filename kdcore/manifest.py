@@ -49,7 +49,7 @@ class ManifestSplit(_ManifestModel):
 
 
 class ManifestDataset(_ManifestModel):
-    """The dataset: its id where the job ran, and the digests of its pixels and labels."""
+    """A dataset: its id where the job ran, and the digests of its pixels and labels."""
 
     dataset: str
     splits: dict[str, ManifestSplit]
@@ -77,7 +77,10 @@ class Manifest(_ManifestModel):
     spec: JobSpec = Field(description="With every default filled in.")
     environment: Environment = Field(description="Seed, device, precision, versions, revision.")
     teachers: tuple[ManifestTeacher, ...]
-    dataset: ManifestDataset
+    dataset: ManifestDataset = Field(description="What the job evaluates on.")
+    transfer_dataset: ManifestDataset | None = Field(
+        None, description="What it learned from; null where that is the train split of `dataset`."
+    )
     attempts: tuple[ManifestAttempt, ...]
     files: tuple[ManifestFile, ...] = Field(description="Every file but this one, by name.")
 
@@ -89,6 +92,7 @@ def build_manifest(
     environment: Environment,
     teachers: Sequence[ManifestTeacher],
     dataset: ManifestDataset,
+    transfer_dataset: ManifestDataset | None = None,
     attempts: Sequence[ManifestAttempt] = (),
     job_id: str | None = None,
 ) -> Manifest:
@@ -108,6 +112,7 @@ def build_manifest(
         environment=environment,
         teachers=tuple(teachers),
         dataset=dataset,
+        transfer_dataset=transfer_dataset,
         attempts=tuple(attempts),
         files=tuple(_describe(folder / name) for name in names),
     )

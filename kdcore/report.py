@@ -142,6 +142,12 @@ class Report(_ReportModel):
     """The whole evaluation of a finished job."""
 
     kind: Literal["train", "distill"]
+    dataset: str | None = Field(
+        None, description="What all networks are measured on; null in reports of older versions."
+    )
+    transfer_dataset: str | None = Field(
+        None, description="What was learned from; null for the train split of `dataset`."
+    )
     columns: dict[Run, NetworkReport]
     difference: dict[str, Difference] | None = Field(
         default=None, description="Per split, student minus control; null without a control."

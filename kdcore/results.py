@@ -82,6 +82,8 @@ class Outcome:
 
     spec: TrainJob | DistillJob
     dataset: ArrayDataset
+    transfer_dataset: ArrayDataset | None
+    """Whose train split was learned from, if not `dataset`'s."""
     description: NetworkDescription
     """What the job was for."""
     descriptions: Mapping[Run, NetworkDescription]
@@ -118,7 +120,8 @@ def write_results(
         spec=outcome.spec,
         environment=report.environment,
         teachers=_manifest_teachers(outcome),
-        dataset=_manifest_dataset(outcome),
+        dataset=_manifest_dataset(outcome.spec.dataset, outcome.dataset),
+        transfer_dataset=_manifest_transfer_dataset(outcome),
         attempts=provenance.attempts,
         job_id=provenance.job_id,
     )
@@ -139,7 +142,13 @@ def _calibrate(
 ) -> Mapping[Run, torch.Tensor]:
     if not isinstance(outcome.spec, DistillJob):
         return {}
-    return calibrate(outcome.spec, outcome.dataset, classifiers, device=outcome.compute.device)
+    return calibrate(
+        outcome.spec,
+        outcome.dataset,
+        classifiers,
+        transfer_dataset=outcome.transfer_dataset,
+        device=outcome.compute.device,
+    )
 
 
 def _evaluate(
@@ -166,6 +175,8 @@ def _evaluate(
     has_control = "student" in columns and "control" in columns
     return Report(
         kind=outcome.spec.kind,
+        dataset=outcome.spec.dataset,
+        transfer_dataset=outcome.spec.transfer.dataset,
         columns=columns,
         difference=difference(columns["student"], columns["control"]) if has_control else None,
         calibration=calibration,
@@ -273,10 +284,17 @@ def _manifest_teachers(outcome: Outcome) -> list[ManifestTeacher]:
     ]
 
 
-def _manifest_dataset(outcome: Outcome) -> ManifestDataset:
-    splits = outcome.dataset.description.splits
+def _manifest_transfer_dataset(outcome: Outcome) -> ManifestDataset | None:
+    name = outcome.spec.transfer.dataset
+    if name is None or outcome.transfer_dataset is None:
+        return None
+    return _manifest_dataset(name, outcome.transfer_dataset)
+
+
+def _manifest_dataset(name: str, dataset: ArrayDataset) -> ManifestDataset:
+    splits = dataset.description.splits
     return ManifestDataset(
-        dataset=outcome.spec.dataset,
+        dataset=name,
         splits={
             name: ManifestSplit(
                 num_examples=split.num_examples,

@@ -52,6 +52,7 @@ def run(
     spec: JobSpec,
     *,
     dataset: ArrayDataset,
+    transfer_dataset: ArrayDataset | None = None,
     teachers: Sequence[TeacherInput] = (),
     folder: Path,
     device: str = "auto",
@@ -71,6 +72,7 @@ def run(
     Args:
         spec: The job.
         dataset: The images and labels; `spec.dataset` is only a name here.
+        transfer_dataset: Whose train split is learned from, if the spec names another dataset.
         teachers: One for each of `spec.teachers`, in their order.
         folder: Where to write; made if missing.
         device: "auto", "cpu", "cuda" or "cuda:1".
@@ -87,7 +89,7 @@ def run(
         ExportFailed: an exported file does not compute what the network computes.
     """
     reporter(StageStarted(stage="preparing"))
-    _check_inputs(spec, dataset, teachers)
+    _check_inputs(spec, dataset, teachers, transfer_dataset)
     spec = _resolved(spec, dataset, teachers)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     resumed = checkpoints.newest()
@@ -99,12 +101,18 @@ def run(
     with computing(compute), _memory_errors():
         if teachers:
             reporter(StageStarted(stage="teacher"))
-        job = JobRuns(spec, dataset, teachers=load_teachers(teachers, compute), compute=compute)
+        job = JobRuns(
+            spec,
+            dataset,
+            transfer_dataset=transfer_dataset,
+            teachers=load_teachers(teachers, compute),
+            compute=compute,
+        )
         trainer = JobTrainer(
             runs=job.runs,
             make_plan=job.plan,
             evaluate=job.evaluate,
-            digest=_digest(spec, dataset, teachers),
+            digest=_digest(spec, dataset, teachers, transfer_dataset),
             compute=compute,
             folder=checkpoints,
             controls=JobControls(
@@ -116,7 +124,7 @@ def run(
             resumed=resumed,
         )
         admitted = (
-            admit_teachers(job.teachers, spec, dataset, compute)
+            admit_teachers(job.teachers, spec, dataset, compute, transfer_dataset=transfer_dataset)
             if isinstance(spec, DistillJob)
             else ()
         )
@@ -127,6 +135,7 @@ def run(
         outcome = Outcome(
             spec=spec,
             dataset=dataset,
+            transfer_dataset=transfer_dataset,
             description=job.description,
             descriptions={run: job.describe(run) for run in weights},
             weights=weights,
@@ -140,7 +149,12 @@ def run(
         return RunResult(report, artifacts)
 
 
-def _check_inputs(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> None:
+def _check_inputs(
+    spec: JobSpec,
+    dataset: ArrayDataset,
+    teachers: Sequence[TeacherInput],
+    transfer_dataset: ArrayDataset | None,
+) -> None:
     wanted = len(spec.teachers) if isinstance(spec, DistillJob) else 0
     if len(teachers) != wanted:
         raise IncompatibleInputs(
@@ -148,14 +162,20 @@ def _check_inputs(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[Teach
             f"The spec names {wanted} teachers and {len(teachers)} were given; give one for each.",
             pointer="/teachers",
         )
-    description = dataset.description
-    facts = DatasetFacts(
-        shape_CHW=description.image_input.shape_CHW,
-        class_names=description.class_names,
-        train_counts=description.splits["train"].class_counts,
-        splits=tuple(description.splits),
+    if (spec.transfer.dataset is None) != (transfer_dataset is None):
+        raise IncompatibleInputs(
+            "transfer_dataset_missing",
+            "Give transfer_dataset if the spec names transfer.dataset, and only then.",
+            pointer="/transfer/dataset",
+        )
+    check_job_fits(
+        spec,
+        DatasetFacts.of(dataset.description),
+        [teacher.description for teacher in teachers],
+        transfer_dataset=(
+            DatasetFacts.of(transfer_dataset.description) if transfer_dataset else None
+        ),
     )
-    check_job_fits(spec, facts, [teacher.description for teacher in teachers])
 
 
 def _resolved(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> JobSpec:
@@ -169,10 +189,16 @@ def _resolved(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherIn
     )
 
 
-def _digest(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> str:
+def _digest(
+    spec: JobSpec,
+    dataset: ArrayDataset,
+    teachers: Sequence[TeacherInput],
+    transfer_dataset: ArrayDataset | None,
+) -> str:
+    datasets = [dataset] if transfer_dataset is None else [dataset, transfer_dataset]
     return job_digest(
         spec.model_dump_json(),
-        dataset.description.model_dump_json(),
+        *(each.description.model_dump_json() for each in datasets),
         *(sha256_of(teacher.weights) for teacher in teachers),
     )
 

@@ -34,6 +34,9 @@ class TrainOrder(_Message):
     type: Literal["train"] = "train"
     spec: JobSpec
     dataset: Path
+    transfer_dataset: Path | None = Field(
+        None, description="What is learned from, if not the train split of `dataset`."
+    )
     teachers: tuple[TeacherFiles, ...]
     folder: Path
     device: str

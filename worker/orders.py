@@ -46,10 +46,16 @@ def make_order(
         StorageError: one cannot be read.
     """
     with reading(runtime.session_factory) as session:
-        dataset = datasets.get(session, workspace_id=claim.workspace_id, dataset_id=spec.dataset)
+        dataset, *others = (
+            datasets.get(session, workspace_id=claim.workspace_id, dataset_id=dataset_id)
+            for dataset_id in spec.datasets
+        )
         teachers = _teachers(session, claim, spec)
         attempts = _attempts(session, claim)
     dataset_folder = _place_dataset(runtime, dataset, folder / "dataset")
+    transfer_folders = [
+        _place_dataset(runtime, other, folder / "transfer-dataset") for other in others
+    ]
     teacher_files = tuple(
         _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors")
         for index, teacher in enumerate(teachers)
@@ -57,6 +63,7 @@ def make_order(
     order = TrainOrder(
         spec=spec,
         dataset=dataset_folder,
+        transfer_dataset=transfer_folders[0] if transfer_folders else None,
         teachers=teacher_files,
         folder=folder / "run",
         device=runtime.settings.device,

@@ -126,7 +126,8 @@ class Attempt:
 
     def _train(self, spec: TrainJob | DistillJob, folder: Path, watch: AttemptWatch) -> Outcome:
         runtime = self._runtime
-        ensure_ready(runtime, spec.dataset, should_stop=lambda: watch.reason is not None)
+        for dataset in spec.datasets:
+            ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)
         order = retry(
             lambda: make_order(runtime, self._claim, spec, folder=folder),
             abandon=runtime.abandon,

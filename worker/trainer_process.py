@@ -79,6 +79,7 @@ def _train(order: TrainOrder, link: ParentLink, stop: threading.Event) -> Finish
     result = run(
         order.spec,
         dataset=load_dataset(order.dataset),
+        transfer_dataset=load_dataset(order.transfer_dataset) if order.transfer_dataset else None,
         teachers=[TeacherInput(teacher.description, teacher.weights) for teacher in order.teachers],
         folder=order.folder,
         device=order.device,

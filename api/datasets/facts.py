@@ -14,12 +14,7 @@ def description_of(dataset: Dataset) -> DatasetDescription | None:
 
 def facts_of(dataset: DatasetDescription) -> DatasetFacts:
     """Pick out what decides whether a job fits."""
-    return DatasetFacts(
-        shape_CHW=dataset.image_input.shape_CHW,
-        class_names=dataset.class_names,
-        train_counts=dataset.splits["train"].class_counts,
-        splits=tuple(dataset.splits),
-    )
+    return DatasetFacts.of(dataset)
 
 
 def image_bytes(dataset: DatasetDescription) -> int:

@@ -1,6 +1,6 @@
 """Whether a job can run: what it refers to is there, ready, and fits together. No tensor needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,6 +46,8 @@ class CheckedJob:
 
     job: TrainJob | DistillJob
     dataset: DatasetDescription
+    transfer_dataset: DatasetDescription | None
+    """What it learns from, if not the train split of `dataset`."""
     teachers: tuple[CheckedTeacher, ...]
     cost: Cost | None
     largest: Cost | None
@@ -59,12 +61,66 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
         IncompatibleInputs: they do not fit the job, or one another; nor do layers it names.
     """
     problems: list[Problem] = []
+    described = [
+        _described_dataset(
+            session,
+            workspace_id=workspace_id,
+            dataset_id=dataset_id,
+            pointer=pointer,
+            problems=problems,
+        )
+        for dataset_id, pointer in zip(
+            job.datasets, ("/dataset", "/transfer/dataset"), strict=False
+        )
+    ]
+    teachers = _ready_teachers(session, workspace_id=workspace_id, job=job, problems=problems)
+    descriptions = [description for description in described if description is not None]
+    if problems or len(descriptions) < len(described):
+        raise InputsUnusable(problems)
+    dataset, transfer = descriptions[0], descriptions[1] if descriptions[1:] else None
+    check_job_fits(
+        job,
+        facts_of(dataset),
+        [teacher.description for teacher in teachers],
+        transfer_dataset=None if transfer is None else facts_of(transfer),
+    )
+    cost = _cost_of_trained(job, dataset)
+    largest = _largest([cost, *_costs_of_assistants(job, dataset)])
+    resolved = layers.resolve(job, dataset, [teacher.model for teacher in teachers])
+    return CheckedJob(resolved, dataset, transfer, teachers, cost, largest)
+
+
+def _largest(costs: Sequence[Cost | None]) -> Cost | None:
+    known = [each for each in costs if each is not None]
+    return max(known, key=lambda each: each.parameters) if len(known) == len(costs) else None
+
+
+def _described_dataset(
+    session: Session,
+    *,
+    workspace_id: str,
+    dataset_id: str,
+    pointer: str,
+    problems: list[Problem],
+) -> DatasetDescription | None:
+    """Read what a dataset is; None, with a problem noted, if it is not there or not ready."""
     dataset = _ready(
-        lambda: datasets.get(session, workspace_id=workspace_id, dataset_id=job.dataset),
+        lambda: datasets.get(session, workspace_id=workspace_id, dataset_id=dataset_id),
         noun="dataset",
-        pointer="/dataset",
+        pointer=pointer,
         problems=problems,
     )
+    return None if dataset is None else description_of(dataset)
+
+
+def _ready_teachers(
+    session: Session,
+    *,
+    workspace_id: str,
+    job: TrainJob | DistillJob,
+    problems: list[Problem],
+) -> tuple[CheckedTeacher, ...]:
+    """Read the job's teachers; those that are not there or not ready are noted as problems."""
     teachers: list[Model] = []
     for index, reference in enumerate(job.teachers if isinstance(job, DistillJob) else ()):
         model = _ready(
@@ -77,20 +133,10 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
         )
         if model is not None:
             teachers.append(model)
-    description = description_of(dataset) if dataset is not None else None
-    if problems or description is None:
-        raise InputsUnusable(problems)
-    checked = tuple(
+    return tuple(
         CheckedTeacher(model, NetworkDescription.model_validate(model.description))
         for model in teachers
     )
-    check_job_fits(job, facts_of(description), [teacher.description for teacher in checked])
-    cost = _cost_of_trained(job, description)
-    costs = [cost, *_costs_of_assistants(job, description)]
-    known = [each for each in costs if each is not None]
-    largest = max(known, key=lambda each: each.parameters) if len(known) == len(costs) else None
-    resolved = layers.resolve(job, description, teachers)
-    return CheckedJob(resolved, description, checked, cost, largest)
 
 
 def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:

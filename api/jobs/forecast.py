@@ -94,7 +94,8 @@ def _memory_bytes(checked: CheckedJob) -> int | None:
     copies = 2 + _moments(checked.job.training.optimizer)
     trained = checked.largest.parameters * copies
     frozen = sum(teacher.model.parameters or 0 for teacher in checked.teachers)
-    return (trained + frozen) * _BYTES_PER_VALUE + image_bytes(checked.dataset)
+    images = sum(map(image_bytes, filter(None, (checked.dataset, checked.transfer_dataset))))
+    return (trained + frozen) * _BYTES_PER_VALUE + images
 
 
 def _moments(optimizer: OptimizerSpec) -> int:
@@ -149,7 +150,8 @@ def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
         warnings.append("No finished job has the same networks and data, so no time is estimated.")
     elif estimate.training_seconds > job.limits.max_seconds:
         warnings.append("limits.max_seconds is less than the time that training is likely to take.")
-    num_examples = checked.dataset.splits["train"].num_examples
+    learned_from = checked.transfer_dataset or checked.dataset
+    num_examples = learned_from.splits["train"].num_examples
     if job.training.batch_size > num_examples:
         warnings.append(
             f"batch_size is above the {num_examples} training images: an epoch is one step."

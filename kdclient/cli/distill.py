@@ -33,6 +33,7 @@ def distill(
     spec_file: job_options.SpecFile = None,
     *,
     dataset: job_options.Dataset = None,
+    transfer_dataset: job_options.TransferDataset = None,
     teacher: Teacher = None,
     student: Student = None,
     method: Method = None,
@@ -60,6 +61,7 @@ def distill(
     """
     fields = CommonFields(
         dataset=dataset,
+        transfer_dataset=transfer_dataset,
         name=name,
         epochs=epochs,
         batch_size=batch_size,

@@ -16,6 +16,10 @@ SpecFile = Annotated[
 Dataset = Annotated[
     str | None, typer.Option("--dataset", help="Id of a dataset, or a built-in such as digits.")
 ]
+TransferDataset = Annotated[
+    str | None,
+    typer.Option("--transfer-dataset", help="Dataset to learn from, if not --dataset itself."),
+]
 Name = Annotated[str | None, typer.Option("--name", help="A name for people.")]
 Epochs = Annotated[int | None, typer.Option("--epochs", help="Passes over the data.")]
 BatchSize = Annotated[int | None, typer.Option("--batch-size", help="Images a step.")]
@@ -42,6 +46,7 @@ class CommonFields:
     """What was given by option; None where nothing."""
 
     dataset: str | None
+    transfer_dataset: str | None
     name: str | None
     epochs: int | None
     batch_size: int | None
@@ -78,6 +83,8 @@ def spec_from(file: Path | None, kind: str, fields: CommonFields) -> dict[str, A
         optimizer.setdefault("name", "adam")
     if not training:
         del spec["training"]
+    if fields.transfer_dataset is not None:
+        section(spec, "transfer")["dataset"] = fields.transfer_dataset
     if fields.augmentation is not None:
         section(spec, "transfer")["augmentation"] = read_object(
             fields.augmentation, option="--augmentation"

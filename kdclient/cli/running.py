@@ -46,7 +46,9 @@ def _create(client: Potstill, spec: Mapping[str, Any]) -> Job:
         if problem.code != "dataset_not_ready":
             raise
     # Just uploaded, or a built-in one of a service that has just been started.
-    client.wait_until_ready(client.dataset(str(spec["dataset"])))
+    transfer = spec.get("transfer") or {}
+    for dataset_id in filter(None, (spec["dataset"], transfer.get("dataset"))):
+        client.wait_until_ready(client.dataset(str(dataset_id)))
     return client.create_job(spec)
 
 

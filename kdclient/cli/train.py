@@ -22,6 +22,7 @@ def train(
     spec_file: job_options.SpecFile = None,
     *,
     dataset: job_options.Dataset = None,
+    transfer_dataset: job_options.TransferDataset = None,
     network: Network = None,
     name: job_options.Name = None,
     epochs: job_options.Epochs = None,
@@ -43,6 +44,7 @@ def train(
     """
     fields = CommonFields(
         dataset=dataset,
+        transfer_dataset=transfer_dataset,
         name=name,
         epochs=epochs,
         batch_size=batch_size,

@@ -36,13 +36,15 @@ def calibrate(
     dataset: ArrayDataset,
     classifiers: Mapping[Run, Classifier],
     *,
+    transfer_dataset: ArrayDataset | None = None,
     device: torch.device,
 ) -> dict[Run, torch.Tensor]:
     """Shift the class biases of the student, of the control, and of peers, each by its own offsets.
 
     Args:
         spec: Its `calibration` is the rule; `transfer` and the seed say which images it sees.
-        dataset: What the job trained on. No rule looks at the test split.
+        dataset: What the job evaluates on. No rule looks at the test split.
+        transfer_dataset: What it trained on, if not the train split of `dataset`.
         classifiers: On `device`; changed in place.
         device: Where to predict.
 
@@ -58,7 +60,9 @@ def calibrate(
         return offsets
     for run, classifier in classifiers.items():
         if run.partition("_")[0] in _CALIBRATED:
-            offsets[run] = _find_offsets(rule, spec, dataset, classifier, device=device)
+            offsets[run] = _find_offsets(
+                rule, spec, dataset, classifier, transfer_dataset=transfer_dataset, device=device
+            )
             image = dataset.description.image_input
             add_to_class_biases(classifier.network, image, offsets[run])
     return offsets
@@ -70,6 +74,7 @@ def _find_offsets(
     dataset: ArrayDataset,
     classifier: Classifier,
     *,
+    transfer_dataset: ArrayDataset | None,
     device: torch.device,
 ) -> torch.Tensor:
     train, seed = dataset.split("train"), spec.training.seed
@@ -82,6 +87,7 @@ def _find_offsets(
             return offsets_C
         case MatchPrior():
             if rule.images == "transfer":
+                train = (transfer_dataset or dataset).split("train")
                 train = train.subset(select_examples(train.labels_N, spec.transfer, seed=seed))
             counts = dataset.description.splits["train"].class_counts
             return match_prior(

@@ -40,13 +40,15 @@ def select_examples(
 ) -> npt.NDArray[np.int64]:
     """Select what is not held out, by class and by fraction of each class.
 
+    Of a transfer set that is a dataset of its own nothing is held out.
+
     Deterministic in labels, spec and seed. At one seed a smaller fraction selects a subset of a
     larger one's examples, and leaving out a class leaves the others' examples as they were.
     Where the set is unlabelled, labels decide nothing but which classes are left out: fractions
     are then of the whole split.
 
     Args:
-        labels_N: Of the train split.
+        labels_N: Of the train split that is learned from.
         transfer: Its `exclude_classes`, `fraction` and `validation_fraction` are used.
         seed: The run's seed.
 
@@ -65,7 +67,9 @@ def select_examples(
             f"{num_classes - 1}.",
             pointer="/transfer/exclude_classes",
         )
-    offered_N = ~held_out_examples(labels_N, transfer, seed=seed)
+    offered_N = np.ones(len(labels_N), dtype=np.bool_)
+    if transfer.dataset is None:
+        offered_N = ~held_out_examples(labels_N, transfer, seed=seed)
     kept_N = np.zeros(len(labels_N), dtype=np.bool_)
     kept_N[offered_N] = choose_per_class(
         _strata(labels_N, transfer)[offered_N],
@@ -86,10 +90,13 @@ def select_examples(
 def held_out_examples(
     labels_N: npt.NDArray[np.int64], transfer: TransferSpec, *, seed: int
 ) -> npt.NDArray[np.bool_]:
-    """Tell which examples of a train split `transfer.validation_fraction` holds out, shape N."""
-    return split_validation(
-        _strata(labels_N, transfer), fraction=transfer.validation_fraction, seed=seed
-    )
+    """Tell which examples of the job's own dataset are held out, shape N.
+
+    Drawn class by class, but without reading a label where the very same split is learned from
+    unlabelled.
+    """
+    strata_N = _strata(labels_N, transfer) if transfer.dataset is None else labels_N
+    return split_validation(strata_N, fraction=transfer.validation_fraction, seed=seed)
 
 
 def _strata(labels_N: npt.NDArray[np.int64], transfer: TransferSpec) -> npt.NDArray[np.int64]:

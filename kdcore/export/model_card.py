@@ -147,6 +147,10 @@ def _training(report: Report, spec: TrainJob | DistillJob) -> str:
     environment = report.environment
     text = f"Trained on {environment.device} ({markdown_text(environment.device_name)}) "
     text += f"in {environment.precision}, seed {environment.seed}; the weights of the last epoch. "
+    text += f"Dataset: {markdown_text(spec.dataset)}"
+    if spec.transfer.dataset is not None:
+        text += f" for the evaluation, {markdown_text(spec.transfer.dataset)} for training"
+    text += ". "
     if isinstance(spec, DistillJob):
         text += f"Method: `{spec.method.name}`. "
     if report.difference is not None:

@@ -129,6 +129,8 @@ def _classes_sections(report: Report, split: str) -> Markup:
 def _environment_section(report: Report, spec: TrainJob | DistillJob) -> Markup:
     environment = report.environment
     facts = [
+        ("Evaluated on", spec.dataset),
+        ("Trained on", spec.transfer.dataset or spec.dataset),
         *_teaching_facts(report, spec),
         ("Device", f"{environment.device}: {environment.device_name}"),
         ("CPU threads", str(environment.num_threads)),

@@ -71,6 +71,22 @@ class _JobFields(SpecModel):
         default_factory=dict, max_length=32
     )
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """Every dataset that the job reads, its own first."""
+        other = self.transfer.dataset
+        return (self.dataset,) if other is None else (self.dataset, other)
+
+    @model_validator(mode="after")
+    def _check_transfer_dataset(self) -> Self:
+        if self.transfer.dataset == self.dataset:
+            raise problem(
+                "same_dataset",
+                "transfer.dataset is the job's own dataset; leave it out.",
+                field="transfer/dataset",
+            )
+        return self
+
 
 class TrainJob(_JobFields):
     """Train one network on labels alone: a future teacher, or any network."""

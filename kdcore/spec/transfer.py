@@ -86,8 +86,16 @@ MixSpec = Annotated[NoMix | Mixup | CutMix, Discriminator("name")]
 
 
 class TransferSpec(SpecModel):
-    """The images that training uses, out of the dataset's train split."""
+    """The images that training uses: a train split, or a part of it."""
 
+    dataset: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="Id of another dataset, or a built-in's name, whose train split is learned "
+        "from; null for the job's own. Its images have the shape of the job's; its classes are "
+        "the same unless it is used unlabelled. Evaluation stays on the job's dataset.",
+    )
     exclude_classes: Integers = Field(
         (), description="Labels left out of training; evaluation keeps them."
     )
@@ -98,8 +106,8 @@ class TransferSpec(SpecModel):
         0.0,
         ge=0.0,
         le=0.5,
-        description="Share of each class of the train split that no run ever trains on, drawn by "
-        "the seed: for choices that must not look at the test split.",
+        description="Share of each class of the job's dataset's train split that no run ever "
+        "trains on, drawn by the seed: for choices that must not look at the test split.",
     )
     unlabeled: bool = Field(
         False, description="Use no label: only the teacher's term; needs ce_weight 0."

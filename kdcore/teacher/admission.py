@@ -27,17 +27,27 @@ class AdmittedTeacher:
 
 
 def admit_teachers(
-    teachers: Teachers, spec: DistillJob, dataset: ArrayDataset, compute: Compute
+    teachers: Teachers,
+    spec: DistillJob,
+    dataset: ArrayDataset,
+    compute: Compute,
+    *,
+    transfer_dataset: ArrayDataset | None = None,
 ) -> tuple[AdmittedTeacher, ...]:
     """Measure every teacher, in order, and refuse one that is near chance.
 
     A method that reads no logits of its teacher may have one of another task; it is not refused.
-    An unlabelled run reads no label, so its teachers are not measured.
+    They are measured on the train split that is learned from, or, where that is a dataset of its
+    own without labels, on the train split of the job's dataset. A run that learns from its own
+    dataset unlabelled reads no label of it, so there its teachers are not measured.
 
     Raises:
         IncompatibleInputs: `teacher_near_chance`, with both class lists.
     """
     admitted = []
+    labelled: ArrayDataset | None = transfer_dataset or dataset
+    if spec.transfer.unlabeled:
+        labelled = dataset if transfer_dataset is not None else None
     for index, description in enumerate(teachers.descriptions):
         name = "teacher" if len(teachers.members) == 1 else f"teacher_{index + 1}"
         classes = dataset.description.class_names
@@ -46,9 +56,9 @@ def admit_teachers(
             admitted.append(AdmittedTeacher(None, has_classes=False, message=message))
             continue
         check = None
-        if not spec.transfer.unlabeled:
+        if labelled is not None:
             classifier = teachers.members[index].classifier
-            check = check_teacher(classifier, dataset.train, device=compute.device)
+            check = check_teacher(classifier, labelled.train, device=compute.device)
         if check is None:
             message = f"{name}: not measured beforehand, for that takes labels of two classes"
             admitted.append(AdmittedTeacher(None, has_classes=True, message=message))

@@ -198,6 +198,28 @@ def test_history_is_whole(client: Potstill, student: Job) -> None:
     assert client.log(student.id)
 
 
+def test_student_learns_from_another_dataset(
+    client: Potstill, teacher: Teacher, dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = {
+        **STUDENT_SPEC,
+        "dataset": dataset.id,
+        "teachers": [{"model": teacher.model.id}],
+        "method": {"name": "logit_kd", "ce_weight": 0.0, "kd_weight": 1.0},
+        "transfer": {"dataset": "digits", "unlabeled": True},
+        "control": False,
+        "exports": ["safetensors"],
+    }
+    job = client.wait_for_job(client.create_job(spec).id)
+    report = client.report(job.id)
+    assert (report.dataset, report.transfer_dataset) == (dataset.id, "digits")
+    client.download_artifacts(job.id, tmp_path)
+    manifest = verify_manifest(tmp_path)
+    assert manifest.dataset.dataset == dataset.id
+    assert manifest.transfer_dataset is not None
+    assert manifest.transfer_dataset.dataset == "digits"
+
+
 def test_student_can_teach(client: Potstill, student: Job, dataset: Dataset) -> None:
     model = client.wait_until_ready(client.create_model_from_job("student", job_id=student.id))
     spec = {**STUDENT_SPEC, "dataset": dataset.id, "teachers": [{"model": model.id}]}

@@ -14,6 +14,7 @@ DATASET = DatasetFacts(
     class_names=("cat", "dog", "horse"),
     train_counts=(5, 5, 5),
     splits=("train", "test"),
+    images_sha256={"train": "1", "test": "2"},
 )
 
 
@@ -103,6 +104,80 @@ def test_teacher_with_the_same_or_no_names_fits(names: tuple[str, ...]) -> None:
 def test_excluding_a_class_that_does_not_exist_is_refused() -> None:
     error = refusal(transfer={"exclude_classes": [3]})
     assert (error.code, error.pointer) == ("unknown_class", "/transfer/exclude_classes")
+
+
+def fits(transfer: DatasetFacts, **fields: Any) -> None:
+    job = parse_job(
+        {
+            "kind": "train",
+            "dataset": "d",
+            "network": {"architecture": "mlp", "hidden": [8]},
+            "transfer": {"dataset": "other", **fields},
+        }
+    )
+    check_job_fits(job, DATASET, [], transfer_dataset=transfer)
+
+
+def transfer_refusal(transfer: DatasetFacts, **fields: Any) -> IncompatibleInputs:
+    with pytest.raises(IncompatibleInputs) as raised:
+        fits(transfer, **fields)
+    return raised.value
+
+
+def test_transfer_set_of_the_same_shape_and_classes_fits() -> None:
+    fits(replace(DATASET, images_sha256={"train": "3", "test": "2"}))
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("cat", "dog", "horse")])
+def test_transfer_set_without_names_fits(names: tuple[str, ...]) -> None:
+    fits(replace(DATASET, class_names=names))
+
+
+def test_transfer_set_of_another_shape_is_refused_with_both() -> None:
+    error = transfer_refusal(replace(DATASET, shape_CHW=(1, 28, 28)))
+    assert (error.code, error.pointer) == ("transfer_shape_mismatch", "/transfer/dataset")
+    assert "1x28x28" in error.message
+    assert "3x32x32" in error.message
+
+
+@pytest.mark.parametrize("names", [("cat", "dog"), ("dog", "cat", "horse")])
+def test_labelled_transfer_set_of_other_classes_is_refused_with_both(
+    names: tuple[str, ...],
+) -> None:
+    error = transfer_refusal(replace(DATASET, class_names=names))
+    assert (error.code, error.pointer) == ("transfer_classes_mismatch", "/transfer/dataset")
+    assert ", ".join(names) in error.message
+    assert "cat, dog, horse" in error.message
+
+
+def test_left_out_classes_are_those_of_the_transfer_set() -> None:
+    five = replace(DATASET, class_names=tuple("abcde"))
+    job = parse_job(
+        {
+            "kind": "distill",
+            "dataset": "d",
+            "teachers": [{"model": "mdl_1"}],
+            "student": {"architecture": "mlp", "hidden": [8]},
+            "method": {"name": "logit_matching"},
+            "transfer": {"dataset": "other", "unlabeled": True, "exclude_classes": [4]},
+            "control": False,
+        }
+    )
+    check_job_fits(job, DATASET, [teacher()], transfer_dataset=five)
+    error = transfer_refusal(DATASET, exclude_classes=[3])
+    assert (error.code, error.pointer) == ("unknown_class", "/transfer/exclude_classes")
+
+
+def test_learning_from_the_test_split_is_refused() -> None:
+    error = transfer_refusal(replace(DATASET, images_sha256={"train": "2", "test": "3"}))
+    assert (error.code, error.pointer) == ("transfer_set_is_test_split", "/transfer/dataset")
+
+
+def test_learning_from_the_hold_out_under_another_name_is_refused() -> None:
+    same = replace(DATASET, images_sha256={"train": "1", "test": "3"})
+    fits(same)
+    error = transfer_refusal(same, validation_fraction=0.1)
+    assert error.code == "transfer_set_holds_hold_out"
 
 
 def test_excluding_every_class_is_refused() -> None:

@@ -28,10 +28,16 @@ def trainer(spare: SpareTrainer) -> Iterator[Child]:
 
 @pytest.fixture
 def make_order(digits_folder: Path, tmp_path: Path) -> MakeOrder:
-    def make(spec: TrainJob, *, dataset: Path = digits_folder) -> TrainOrder:
+    def make(
+        spec: TrainJob,
+        *,
+        dataset: Path = digits_folder,
+        transfer_dataset: Path | None = None,
+    ) -> TrainOrder:
         return TrainOrder(
             spec=spec,
             dataset=dataset,
+            transfer_dataset=transfer_dataset,
             teachers=(),
             folder=tmp_path / "run",
             device="cpu",
@@ -68,6 +74,18 @@ def test_finished_job_names_its_files_and_reports(trainer: Child, make_order: Ma
     assert list(last.report.columns) == ["network"]
     assert any(isinstance(event, Metrics) for event in events)
     assert trainer.wait() == 0
+
+
+def test_other_transfer_set_is_learned_from(
+    trainer: Child, make_order: MakeOrder, digits_folder: Path
+) -> None:
+    job = small_job()
+    transfer = job.transfer.model_copy(update={"dataset": "elsewhere"})
+    spec = job.model_copy(update={"transfer": transfer})
+    trainer.order(make_order(spec, transfer_dataset=digits_folder))
+    last = last_word(trainer)
+    assert isinstance(last, Finished)
+    assert (last.report.dataset, last.report.transfer_dataset) == ("digits", "elsewhere")
 
 
 def test_asked_to_stop_it_saves_and_says_so_and_the_next_goes_on(

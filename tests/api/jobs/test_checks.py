@@ -102,6 +102,51 @@ def test_excluded_class_that_is_not_there_is_refused(client: Client, distillatio
     assert _refusal(client, body) == ("unknown_class", ["/transfer/exclude_classes"])
 
 
+def test_fitting_transfer_set_passes(client: Client, rows: Rows, distillation: Json) -> None:
+    body = distillation | {"transfer": {"dataset": rows.ready_dataset()}}
+    assert client.post("/v1/jobs/validate", json=body).status_code == 200
+
+
+def test_transfer_set_is_looked_up_like_the_dataset(client: Client, distillation: Json) -> None:
+    body = distillation | {"transfer": {"dataset": "dts_x"}}
+    assert _refusal(client, body) == ("dataset_not_found", ["/transfer/dataset"])
+    body = distillation | {"transfer": {"dataset": "digits"}}  # no worker has prepared it
+    assert _refusal(client, body) == ("dataset_not_ready", ["/transfer/dataset"])
+    body |= {"dataset": "dts_x"}
+    assert _refusal(client, body) == ("dataset_not_found", ["/dataset", "/transfer/dataset"])
+
+
+def test_transfer_set_of_another_workspace_is_not_there(
+    client: Client, stranger: Client, rows: Rows, distillation: Json
+) -> None:
+    body = distillation | {"transfer": {"dataset": rows.ready_dataset()}}
+    assert _refusal(stranger, body) == (
+        "dataset_not_found",
+        ["/dataset", "/transfer/dataset", "/teachers/0/model"],
+    )
+
+
+def test_transfer_set_of_another_shape_is_refused(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    body = distillation | {"transfer": {"dataset": rows.ready_dataset(channels=3)}}
+    assert _refusal(client, body) == ("transfer_shape_mismatch", ["/transfer/dataset"])
+
+
+def test_transfer_set_of_other_classes_must_be_unlabelled(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    other = rows.ready_dataset(num_classes=5)
+    body = distillation | {"transfer": {"dataset": other}}
+    assert _refusal(client, body) == ("transfer_classes_mismatch", ["/transfer/dataset"])
+    unlabelled = distillation | {
+        "transfer": {"dataset": other, "unlabeled": True},
+        "method": {"name": "logit_kd", "ce_weight": 0.0},
+        "control": False,
+    }
+    assert client.post("/v1/jobs/validate", json=unlabelled).status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["train", "distill"])
 def test_layer_that_does_not_fit_is_named(client: Client, distillation: Json, kind: str) -> None:
     pools = [{"layer": "pool", "size": 4}, {"layer": "pool", "size": 4}]

@@ -96,6 +96,25 @@ def test_memory_counts_weights_gradients_moments_and_images(
     )
 
 
+def test_memory_and_epochs_count_the_transfer_set(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    alone = _forecast(client, distillation)["estimate"]["memory_bytes_at_least"]
+    unlabelled = {"dataset": rows.ready_dataset(num_classes=2), "unlabeled": True}
+    both = _forecast(
+        client,
+        distillation
+        | {
+            "transfer": unlabelled,
+            "method": {"name": "logit_kd", "ce_weight": 0.0},
+            "control": False,
+            "training": {"batch_size": 64},
+        },
+    )
+    assert both["estimate"]["memory_bytes_at_least"] == alone + 120 * 64
+    assert any("60 training images" in warning for warning in both["warnings"])
+
+
 def test_torchvision_is_known_only_when_built(client: Client, rows: Rows) -> None:
     body = {
         "kind": "train",

@@ -84,6 +84,7 @@ class TestWhatIsPosted:
             "--learning-rate": "0.1",
             "--seed": "7",
             "--augmentation": '{"name": "flip"}',
+            "--transfer-dataset": "dts_2",
             "--tag": "team=vision",
         }
         arguments = [part for pair in options.items() for part in pair]
@@ -106,7 +107,7 @@ class TestWhatIsPosted:
                 "seed": 7,
                 "optimizer": {"name": "sgd", "learning_rate": 0.1},
             },
-            "transfer": {"augmentation": {"name": "flip"}},
+            "transfer": {"dataset": "dts_2", "augmentation": {"name": "flip"}},
             "control": False,
             "tags": {"team": "vision"},
         }
@@ -231,6 +232,23 @@ class TestUntilTheEnd:
         scripted.on("GET", "/v1/datasets/digits", json_reply(dataset))
         ended = run("train", "--dataset", "digits", "--network", MLP, "--detach")
         assert (ended.status, ended.out) == (0, "job_1\n")
+
+    def test_transfer_set_is_waited_for_like_the_dataset(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        scripted.on(
+            "POST",
+            "/v1/jobs",
+            problem_reply(422, "dataset_not_ready"),
+            json_reply(job_document("queued"), 201),
+        )
+        for name in ("dts_1", "digits"):
+            dataset = {"id": name, "name": name, "status": "ready"}
+            scripted.on("GET", f"/v1/datasets/{name}", json_reply(dataset))
+        datasets = ("--dataset", "dts_1", "--transfer-dataset", "digits")
+        ended = run("train", *datasets, "--network", MLP, "--detach")
+        assert (ended.status, ended.out) == (0, "job_1\n")
+        assert scripted.asked_for("GET", "/v1/datasets/digits")
 
     def test_dry_run_creates_nothing(self, scripted: ScriptedServer, run: Run) -> None:
         plan = {

@@ -95,6 +95,14 @@ def test_left_out_classes_are_held_out_like_the_others() -> None:
     assert not held_out_N[select_examples(_LABELS_N, without, seed=3)].any()
 
 
+def test_nothing_of_a_dataset_of_its_own_is_held_out() -> None:
+    """The hold-out is the job's dataset's, drawn by its labels though the other has none."""
+    spec = TransferSpec(dataset="other", validation_fraction=0.2, unlabeled=True)
+    assert len(select_examples(_LABELS_N, spec, seed=0)) == 161
+    held_out_N = held_out_examples(_LABELS_N, spec, seed=0)
+    assert np.bincount(_LABELS_N[held_out_N]).tolist() == [20, 10, 2]
+
+
 def test_without_labels_shares_are_taken_of_the_whole_split() -> None:
     spec = TransferSpec(unlabeled=True, fraction=0.5, validation_fraction=0.1)
     shuffled_N = np.random.default_rng(1).permutation(_LABELS_N)

@@ -198,6 +198,16 @@ def test_unlabeled_distillation_needs_no_labels_and_no_control() -> None:
     assert isinstance(parse_job(document), DistillJob)
 
 
+def test_transfer_set_that_is_the_dataset_itself_is_refused() -> None:
+    problem = only_problem(with_change("transfer/dataset", "dts_1"))
+    assert (problem.pointer, problem.code) == ("/transfer/dataset", "same_dataset")
+
+
+def test_job_names_every_dataset_that_it_reads() -> None:
+    assert parse_job(DISTILL).datasets == ("dts_1",)
+    assert parse_job(with_change("transfer/dataset", "dts_2")).datasets == ("dts_1", "dts_2")
+
+
 def test_library_users_may_write_lists() -> None:
     assert Mlp(hidden=[3, 4]).hidden == (3, 4)  # type: ignore[arg-type]  # what the test is about
     assert Cnn.model_validate({"layers": [{"layer": "linear", "features": 3}]}).layers

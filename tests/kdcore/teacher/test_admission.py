@@ -2,6 +2,7 @@
 
 # H height, W width, C channels
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -80,8 +81,20 @@ def job(num_teachers: int = 1, **changes: Any) -> DistillJob:
     return parsed
 
 
-def admit(dataset: ArrayDataset, them: Teachers, spec: DistillJob) -> tuple[AdmittedTeacher, ...]:
-    return admit_teachers(them, spec, dataset, COMPUTE)
+def admit(
+    dataset: ArrayDataset,
+    them: Teachers,
+    spec: DistillJob,
+    *,
+    transfer_dataset: ArrayDataset | None = None,
+) -> tuple[AdmittedTeacher, ...]:
+    return admit_teachers(them, spec, dataset, COMPUTE, transfer_dataset=transfer_dataset)
+
+
+def shifted(dataset: ArrayDataset) -> ArrayDataset:
+    """Give the same images with each label one higher."""
+    train = dataset.train
+    return replace(dataset, train=ArraySplit(train.images_NHWC, (train.labels_N + 1) % 3))
 
 
 def test_good_teacher_is_let_in_and_its_accuracy_told(dataset: ArrayDataset) -> None:
@@ -93,6 +106,24 @@ def test_good_teacher_is_let_in_and_its_accuracy_told(dataset: ArrayDataset) -> 
         "teacher: balanced accuracy 100.00% on 120 images of the train split, where guessing "
         "has 33.33%"
     )
+
+
+def test_teacher_is_measured_on_the_set_that_is_learned_from(dataset: ArrayDataset) -> None:
+    spec = job(transfer={"dataset": "other"})
+    admit(shifted(dataset), teachers(0), spec, transfer_dataset=dataset)
+    with pytest.raises(IncompatibleInputs):
+        admit(dataset, teachers(0), spec, transfer_dataset=shifted(dataset))
+
+
+def test_no_label_of_an_unlabelled_transfer_set_is_read(dataset: ArrayDataset) -> None:
+    spec = job(
+        transfer={"dataset": "other", "unlabeled": True},
+        method={"name": "logit_matching"},
+        control=False,
+    )
+    (seen,) = admit(dataset, teachers(0), spec, transfer_dataset=shifted(dataset))
+    assert seen.check is not None
+    assert seen.check.balanced_accuracy == 1.0
 
 
 def test_teacher_near_chance_is_refused_with_both_class_lists(dataset: ArrayDataset) -> None:
