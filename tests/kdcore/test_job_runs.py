@@ -66,7 +66,7 @@ def test_method_that_reads_the_teachers_logits_says_so(
 
 def test_layers_can_be_learned_from_a_teacher_of_any_task() -> None:
     of_any_task = {e.name for e in WITH_A_TEACHER if not job(e).method.reads_teacher_logits}
-    assert {"attention", "fitnet", "fsp", "rkd"} <= of_any_task
+    assert {"attention", "fsp", "rkd"} <= of_any_task
 
 
 @pytest.mark.parametrize(
