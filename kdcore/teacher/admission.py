@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from kdcore.compatibility import has_classes, list_classes
-from kdcore.data import ArrayDataset
+from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.devices import Compute
 from kdcore.errors import IncompatibleInputs
 from kdcore.spec import DistillJob, NetworkDescription
@@ -44,37 +44,46 @@ def admit_teachers(
     Raises:
         IncompatibleInputs: `teacher_near_chance`, with both class lists.
     """
+    labelled = _labelled_split(spec, dataset, transfer_dataset)
+    classes = dataset.description.class_names
+    reads_logits = spec.method.reads_teacher_logits
+    is_alone = len(teachers.members) == 1
     admitted = []
-    labelled: ArrayDataset | None = transfer_dataset or dataset
-    if spec.transfer.unlabeled:
-        labelled = dataset if transfer_dataset is not None else None
     for index, description in enumerate(teachers.descriptions):
-        name = "teacher" if len(teachers.members) == 1 else f"teacher_{index + 1}"
-        classes = dataset.description.class_names
+        name = "teacher" if is_alone else f"teacher_{index + 1}"
         if not has_classes(description, classes):
             message = f"{name}: has other classes than the dataset, so it gets no scores"
             admitted.append(AdmittedTeacher(None, has_classes=False, message=message))
             continue
+        classifier = teachers.members[index].classifier
         check = None
         if labelled is not None:
-            classifier = teachers.members[index].classifier
-            check = check_teacher(classifier, labelled.train, device=compute.device)
-        if check is None:
-            message = f"{name}: not measured beforehand, for that takes labels of two classes"
-            admitted.append(AdmittedTeacher(None, has_classes=True, message=message))
-            continue
-        is_refused = check.is_near_chance and spec.method.reads_teacher_logits
-        if is_refused and spec.on_weak_teacher == "refuse":
+            check = check_teacher(classifier, labelled, device=compute.device)
+        is_weak = check is not None and check.is_near_chance
+        if check is not None and is_weak and reads_logits and spec.on_weak_teacher == "refuse":
             raise _near_chance(check, description, classes, index=index)
-        message = f"{name}: {_says(check)}"
-        if check.is_near_chance:
-            message += ", which is near chance: its classes may be others, or in another order"
-        knows = spec.method.reads_teacher_logits or not check.is_near_chance
-        admitted.append(AdmittedTeacher(check, has_classes=knows, message=message))
+        knows = reads_logits or not is_weak
+        admitted.append(AdmittedTeacher(check, knows, f"{name}: {_says(check)}"))
     return tuple(admitted)
 
 
-def _says(check: TeacherCheck) -> str:
+def _labelled_split(
+    spec: DistillJob, dataset: ArrayDataset, transfer_dataset: ArrayDataset | None
+) -> ArraySplit | None:
+    if not spec.transfer.unlabeled:
+        return (transfer_dataset or dataset).train
+    return None if transfer_dataset is None else dataset.train
+
+
+def _says(check: TeacherCheck | None) -> str:
+    if check is None:
+        return "not measured beforehand, for that takes labels of two classes"
+    if not check.is_near_chance:
+        return _score(check)
+    return f"{_score(check)}: near chance, so its classes may be others, or in another order"
+
+
+def _score(check: TeacherCheck) -> str:
     return (
         f"balanced accuracy {check.balanced_accuracy:.2%} on {check.num_images} images of the "
         f"train split, where guessing has {check.chance:.2%}"
@@ -91,7 +100,7 @@ def _near_chance(
     own = f"[{list_classes(description.class_names)}]" if description.class_names else "not named"
     return IncompatibleInputs(
         "teacher_near_chance",
-        f"The teacher knows hardly more of the dataset than guessing: {_says(check)}. Its classes "
+        f"The teacher knows hardly more of the dataset than guessing: {_score(check)}. Its classes "
         f"are {own}, the dataset's are [{list_classes(classes)}]; output i must mean label i. Take "
         "another teacher, or one with this order of classes. If it is meant to be like this, set "
         'on_weak_teacher to "warn".',
