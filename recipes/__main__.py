@@ -48,6 +48,7 @@ def run_recipe(recipe: Recipe, folder: Path, options: argparse.Namespace) -> Rec
         options.work / "jobs",
         Machine(options.device, options.workers, threads),
         given=dict(options.given),
+        only_finished=options.only_finished,
         tell=_tell,
     )
     outcomes = runner.run(jobs)
@@ -82,6 +83,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="JOB=FOLDER",
         help="the result of that very job, run elsewhere: a folder that holds artifacts/",
+    )
+    parser.add_argument(
+        "--only-finished", action="store_true", help="run nothing, report what lies finished"
     )
     parser.add_argument("--work", type=Path, default=ROOT / ".cache" / "recipes")
     parser.add_argument("--out", type=Path, default=ROOT / "benchmarks" / "results")

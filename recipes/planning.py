@@ -13,7 +13,7 @@ from kdcore.catalog.methods import MethodEntry, methods
 from kdcore.spec import DistillJob, TrainJob, parse_job
 from recipes.description import FULL_SCALE, Axis, Recipe, RecipeStep, Scale, Settings
 
-_FULL = Scale(summary="as published")
+_FULL = Scale(summary="the whole recipe")
 
 
 @dataclass(frozen=True)

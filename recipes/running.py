@@ -66,6 +66,7 @@ class JobRunner:
         dataset: The canonical folder, and what it holds.
         store: Folder of finished and interrupted jobs, by their content.
         machine: Where to run.
+        only_finished: Run nothing; what does not lie finished counts as failed.
         given: Job name -> folder with `artifacts/` of that very job, run elsewhere.
         tell: Is told each outcome as it comes, with the number of jobs that remain.
     """
@@ -77,12 +78,14 @@ class JobRunner:
         machine: Machine,
         *,
         given: Mapping[str, Path],
+        only_finished: bool = False,
         tell: Callable[[Outcome, int], None],
     ) -> None:
         self._dataset_folder, self._dataset = dataset
         self._store = store
         self._machine = machine
         self._given = given
+        self._only_finished = only_finished
         self._tell = tell
 
     def run(self, jobs: Sequence[PlannedJob]) -> tuple[Outcome, ...]:
@@ -127,7 +130,12 @@ class JobRunner:
         splits = self._dataset.description.splits.values()
         digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
         folder = self._store / content_digest(planned.spec, digests, teachers)
-        return find_finished(planned, folder) or _Task(
+        finished = find_finished(planned, folder)
+        if finished is not None:
+            return finished
+        if self._only_finished:
+            return FailedJob(planned, "not_run", "It has not been run.")
+        return _Task(
             spec=planned.spec,
             dataset=self._dataset_folder,
             teachers=tuple(teachers),

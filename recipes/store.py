@@ -85,11 +85,12 @@ def _read_spent(folder: Path) -> Spent | None:
 
 
 def _is_same(found: TrainJob | DistillJob, asked: TrainJob | DistillJob) -> bool:
-    """Compare two jobs but for their names and for what running a job fills in."""
+    """Compare what two jobs train: not their names and what is measured or exported of them."""
     if isinstance(asked, DistillJob) and isinstance(found, DistillJob):
         asked = resolve_job(asked, student_layers=None, teacher_layers=None)
         chosen = getattr(found.method, "layers", ())
         if not getattr(asked.method, "layers", chosen):
             method = asked.method.model_copy(update={"layers": chosen})
             asked = asked.model_copy(update={"method": method})
-    return found.model_copy(update={"name": asked.name}) == asked
+    beside = ("name", "evaluation", "exports", "limits", "tags")
+    return found.model_copy(update={field: getattr(asked, field) for field in beside}) == asked

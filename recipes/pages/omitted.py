@@ -36,14 +36,15 @@ _MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
 def _section(result: RecipeResult, images: Path) -> str:
     rows = [_row(comparison) for comparison in result.comparisons if comparison.measured]
-    calibrated = [group for group in result.groups if group.calibrated]
+    # Of each step the first group stands for the others.
+    pictured = {group.step: group for group in reversed(result.groups) if group.calibrated}
     parts = [
         f"## {result.title}",
         f"{result.source}. Scale `{result.scale}`: {result.scale_summary}; {result.date}.",
         markdown_table(["", "published", "measured, mean (range)"], rows),
         *(
             _pictures(result, group, column, images)
-            for group in calibrated
+            for group in reversed(pictured.values())
             for column in group.calibrated
         ),
     ]

@@ -1,5 +1,7 @@
 """`docs/zoo.md`: every method on one student, the best first."""
 
+from collections.abc import Sequence
+
 from kdcore.catalog.methods import methods
 from kdcore.export.markdown import markdown_table
 from kdcore.spec import DistillJob, TrainJob
@@ -12,10 +14,16 @@ _CAUTION = (
     "scale: methods that match layers need time that a short run does not give them. Weights are "
     "each method's defaults; nobody tuned them here."
 )
+_MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
 
-def zoo_page(result: RecipeResult) -> str:
-    """Write the page: what was run, the table sorted by accuracy, what failed."""
+def zoo_page(results: Sequence[RecipeResult]) -> str:
+    """Write the page: for each result what was run, the table sorted by accuracy, what failed."""
+    parts = ["# Every method on one student", _CAUTION, *map(_section, results), _MADE]
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(result: RecipeResult) -> str:
     alone = next(group for group in result.groups if group.step == ALONE)
     teacher = next(group for group in result.groups if group.step == "teacher")
     taught = [group for group in result.groups if group.step == STUDENT]
@@ -23,16 +31,15 @@ def zoo_page(result: RecipeResult) -> str:
     level = accuracy_of(alone).mean
     rows = [[*_cells(group), _gain(group, level), _time(group)] for group in ranked]
     head = ["method", "accuracy, mean (range)", "against alone", "seconds a run"]
+    scale = result.scale_summary
     parts = [
-        "# Every method on one student",
-        f"{result.title}. Scale `{result.scale}`: {result.scale_summary}.",
+        f"## {result.title}",
+        f"`make recipe NAME={result.recipe}`, {result.date}; scale `{result.scale}`: {scale}.",
         _setting(result, teacher, alone),
         markdown_table(head, rows),
         *_failed(result),
-        _CAUTION,
-        f"Made by `python -m recipes.pages` from `benchmarks/results/` ({result.date}).",
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(parts)
 
 
 def accuracy_of(group: Group) -> Spread:
@@ -45,7 +52,7 @@ def _setting(result: RecipeResult, teacher: Group, alone: Group) -> str:
     level = spread_text(accuracy_of(teacher), percent=True)
     spec = alone.spec.training
     return (
-        f"The teacher has {level}. Students are trained with seeds "
+        f"The teacher is right on {level}. Students are trained with seeds "
         f"{', '.join(map(str, alone.seeds))} for {spec.num_epochs} epochs at batch "
         f"{spec.batch_size} on {alone.spec.transfer.fraction:.0%} of the training images, on "
         f"{', '.join(sorted(set(alone.devices)))}; accuracy is on all "

@@ -71,6 +71,17 @@ def test_finished_jobs_are_not_run_again(experiment: Path) -> None:
     assert first["groups"] == second["groups"]
 
 
+def test_what_is_finished_can_be_reported_before_the_rest_is_run(experiment: Path) -> None:
+    run_digits(experiment, "--scale", "small")
+    before = job_folders(experiment)
+    code, result = run_digits(experiment, "--only-finished")
+
+    assert code == 1
+    assert job_folders(experiment) == before
+    assert [group["step"] for group in result["groups"]] == ["teacher"]
+    assert {failure["code"] for failure in result["failures"]} == {"not_run"}
+
+
 def test_changed_job_is_run_anew_beside_the_old_one(experiment: Path) -> None:
     run_digits(experiment, "--scale", "small")
     before = job_folders(experiment)

@@ -13,7 +13,7 @@ RESULT = result_of(
 
 
 def test_methods_are_sorted_with_the_net_alone_among_them() -> None:
-    lines = [line for line in zoo_page(RESULT).splitlines() if line.startswith("| ")]
+    lines = [line for line in zoo_page([RESULT]).splitlines() if line.startswith("| ")]
 
     assert [line.split("|")[1].strip().partition("]")[0] for line in lines[2:]] == [
         "[`logit_kd`",
@@ -25,9 +25,9 @@ def test_methods_are_sorted_with_the_net_alone_among_them() -> None:
 
 
 def test_page_tells_setting_paper_and_failures() -> None:
-    page = zoo_page(RESULT)
+    page = zoo_page([RESULT])
 
-    assert "The teacher has 95.00 %." in page
+    assert "The teacher is right on 95.00 %." in page
     assert "seeds 0, 1" in page
     assert "https://arxiv.org/abs/1503.02531" in page
     assert "- `student.method-x`: It diverged." in page
