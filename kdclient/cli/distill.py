@@ -9,8 +9,13 @@ from kdclient.cli.job_options import CommonFields, merge, section, spec_from
 from kdclient.cli.options import connect, read_object
 from kdclient.cli.running import submit, teacher_id
 
-Teacher = Annotated[
-    str | None, typer.Option("--teacher", help="A model (mdl_…), or a finished job (job_…).")
+TeacherList = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--teacher",
+        help="A model (mdl_…), or a finished job (job_…). Given several times, they answer "
+        "together.",
+    ),
 ]
 Student = Annotated[
     str | None,
@@ -34,7 +39,7 @@ def distill(
     *,
     dataset: job_options.Dataset = None,
     transfer_dataset: job_options.TransferDataset = None,
-    teacher: Teacher = None,
+    teacher: TeacherList = None,
     student: Student = None,
     method: Method = None,
     temperature: Temperature = None,
@@ -77,8 +82,8 @@ def distill(
     parameters = {"temperature": temperature, "ce_weight": ce_weight, "kd_weight": kd_weight}
     _set_method(spec, method, parameters)
     with connect(url, api_key) as client:
-        if teacher is not None:
-            spec["teachers"] = [{"model": teacher_id(client, teacher)}]
+        if teacher:
+            spec["teachers"] = [{"model": teacher_id(client, each)} for each in teacher]
         submit(client, spec, dry_run=dry_run, detach=detach)
 
 

@@ -152,6 +152,13 @@ class TestWhatIsPosted:
         [asked] = scripted.asked_for("POST", "/v1/models")
         assert json.loads(asked.body)["job_id"] == "job_1"
 
+    def test_several_teachers_are_named_in_their_order(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        teachers = ("--teacher", "mdl_1", "--teacher", "mdl_2")
+        run("distill", "--dataset", "digits", *teachers, "--student", MLP, "--detach")
+        assert posted(scripted)["teachers"] == [{"model": "mdl_1"}, {"model": "mdl_2"}]
+
     def test_job_that_is_a_model_already_is_not_made_one_again(
         self, scripted: ScriptedServer, run: Run
     ) -> None:
