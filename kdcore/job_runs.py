@@ -135,7 +135,7 @@ class JobRuns:
             student_layers=layers_of(self.describe(run)),
             teacher_layers=layers_of(self.teachers.descriptions[0]) if reads_layers else {},
             teacher=teacher if isinstance(teacher, Teacher) else None,
-            num_examples=len(self.transfer_split),
+            num_examples=self._view.num_examples,
             seed=derive_seed(self.spec.training.seed, "method"),
         )
         built = build_stages(planned_run.method, inputs)

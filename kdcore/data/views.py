@@ -31,6 +31,7 @@ class Batch:
         indices_B: int64, positions in the split.
         view_B: int64, which view of the image this is; with `indices_B` it determines the pixels
             before any mixing.
+        member_B: int64, positions in the transfer set, which leaves out what is not learned from.
         other_B: int64, labels of what was mixed in; None where nothing is mixed.
         share_B: float32, the share of the image and label that are the example's own.
     """
@@ -39,6 +40,7 @@ class Batch:
     labels_B: torch.Tensor
     indices_B: torch.Tensor
     view_B: torch.Tensor
+    member_B: torch.Tensor
     other_B: torch.Tensor | None = None
     share_B: torch.Tensor | None = None
 
@@ -134,6 +136,7 @@ class TrainView:
             labels_B=self._labels_M.index_select(0, order_B),
             indices_B=self._indices_M.index_select(0, order_B),
             view_B=view_B,
+            member_B=order_B,
         )
         if self._plan.mix is None:
             return batch
@@ -192,6 +195,7 @@ class EvalView:
                 labels_B=self._labels_N[part],
                 indices_B=indices_B,
                 view_B=torch.zeros_like(indices_B),
+                member_B=indices_B,
             )
 
     def _images(self, part: slice) -> torch.Tensor:

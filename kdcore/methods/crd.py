@@ -2,7 +2,7 @@
 
 Tian, Krishnan, Isola: Contrastive Representation Distillation, ICLR 2020 (arXiv:1910.10699).
 
-B batch, D width of a layer, E width of an embedding, N images of the train split, K negatives,
+B batch, D width of a layer, E width of an embedding, N images of the transfer set, K negatives,
 τ contrast temperature.
 """
 
@@ -115,7 +115,7 @@ class Contrast(nn.Module):
     ) -> torch.Tensor:
         """Give the loss of both directions, then remember the batch.
 
-        `indices_B` and `negatives_BK` are positions in the train split.
+        `indices_B` and `negatives_BK` are positions in the transfer set.
         """
         student_BE, teacher_BE = self.embed_student(student_BD), self.embed_teacher(teacher_BD)
         with no_autocast(student_BD):
@@ -138,7 +138,7 @@ class Contrast(nn.Module):
 class ContrastTerm(Term):
     """The contrasts of all pairs of layers, flattened, with the same negatives drawn for each.
 
-    Negatives are drawn evenly from the whole train split, with repetition, as the formula has
+    Negatives are drawn evenly from the whole transfer set, with repetition, as the formula has
     it; that may hit the image itself. They come from torch's global generator, which the
     training loop seeds anew for every step: a resumed run draws what it would have drawn.
     """

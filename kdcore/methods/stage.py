@@ -28,7 +28,7 @@ class MethodInputs:
         student_layers: Every layer of it that can be tapped.
         teacher_layers: The same of the teacher; empty unless there is exactly one.
         teacher: The teacher itself, for methods that read its weights; None for several together.
-        num_examples: Size of the train split, which `Step.indices_B` counts in.
+        num_examples: Size of the transfer set, which `Step.indices_B` counts in.
         seed: Of everything that the method draws, such as a regressor's first weights.
     """
 

@@ -35,7 +35,7 @@ class Step:
             term asked for it.
         labels: None where no term asked for them.
         images_BCHW: float32 in [0, 1], before anyone's normalisation.
-        indices_B: int64, positions in the train split that is learned from.
+        indices_B: int64, positions in the transfer set: only images that can come are counted.
         epoch: Epochs of this run that are finished, as a fraction: 0.5 is half of the first.
     """
 

@@ -135,7 +135,7 @@ class TrainingLoop:
                     teacher=teacher,
                     labels=self._labels(batch),
                     images_BCHW=batch.images_BCHW,
-                    indices_B=batch.indices_B,
+                    indices_B=batch.member_B,
                     epoch=self.step / plan.view.steps_per_epoch,
                 )
             )

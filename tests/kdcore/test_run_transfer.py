@@ -88,6 +88,11 @@ def run_job(
     return events
 
 
+def stop_at_question(number: int) -> Callable[[], bool]:
+    counter = itertools.count(1)
+    return lambda: next(counter) >= number
+
+
 def weights(folder: Path, name: str = "student") -> dict[str, torch.Tensor]:
     tensors, _ = read_safetensors(folder / "artifacts" / f"{name}.safetensors")
     return tensors
@@ -148,15 +153,8 @@ def test_varied_job_that_is_stopped_ends_with_the_bits_of_an_undisturbed_one(
     spec = parse_spec(transfer={"augmentation": augmentation, "mix": mix})
     run_job(tmp_path / "undisturbed", digits, teacher, spec)
     for _ in range(3):
-        counter = itertools.count(1)
         with pytest.raises(Interrupted):
-            run_job(
-                tmp_path / "stopped",
-                digits,
-                teacher,
-                spec,
-                should_stop=lambda counter=counter: next(counter) >= 14,  # type: ignore[misc]  # binds it now
-            )
+            run_job(tmp_path / "stopped", digits, teacher, spec, should_stop=stop_at_question(14))
     run_job(tmp_path / "stopped", digits, teacher, spec)
     for name in ("student", "control"):
         assert same_bits(
@@ -220,6 +218,21 @@ def test_left_out_classes_stay_in_the_network_and_in_the_evaluation(
     assert load_network(tmp_path / "artifacts")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     report = (tmp_path / "artifacts" / "report.json").read_text()
     assert f'"num_examples": {len(digits.test)}' in report
+
+
+def test_methods_remember_only_images_that_can_come(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    transfer = {"fraction": 0.1, "exclude_classes": [0], "validation_fraction": 0.2}
+    spec = parse_spec(method={"name": "crd"}, transfer=transfer, control=False)
+    with pytest.raises(Interrupted):
+        run_job(tmp_path, digits, teacher, spec, should_stop=stop_at_question(3))
+    (checkpoint,) = (tmp_path / "checkpoints").glob("*.safetensors")
+    tensors, _ = read_safetensors(checkpoint)
+    (rows,) = {len(tensor) for name, tensor in tensors.items() if "vectors_NE" in name}
+    labels_N = digits.train.labels_N
+    left_N = np.bincount(labels_N)[1:] - np.round(np.bincount(labels_N)[1:] * 0.2)
+    assert rows == pytest.approx(left_N.sum() * 0.1, abs=5)
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +318,6 @@ def test_checkpoint_of_another_transfer_set_is_refused(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, negatives: ArrayDataset
 ) -> None:
     spec = parse_spec(**UNLABELLED)
-    counter = itertools.count(1)
     with pytest.raises(Interrupted):
         run_job(
             tmp_path,
@@ -313,7 +325,7 @@ def test_checkpoint_of_another_transfer_set_is_refused(
             teacher,
             spec,
             transfer_dataset=negatives,
-            should_stop=lambda: next(counter) >= 3,
+            should_stop=stop_at_question(3),
         )
     splits = dict(negatives.description.splits)
     splits["train"] = splits["train"].model_copy(update={"images_sha256": "1" * 64})

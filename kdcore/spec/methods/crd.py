@@ -11,7 +11,7 @@ from kdcore.spec.methods.layered import LayeredFields
 class Crd(LayeredFields):
     """Tian, Krishnan, Isola 2020 (arXiv:1910.10699): contrastive representation distillation.
 
-    Remembers two vectors of `feature_dim` numbers for every image of the train split.
+    Remembers two vectors of `feature_dim` numbers for every image that is learned from.
     """
 
     name: Literal["crd"] = "crd"
@@ -23,7 +23,7 @@ class Crd(LayeredFields):
         16_384,
         ge=1,
         le=1_000_000,
-        description="Other images that each image is held against; at most the train split's size.",
+        description="Other images that each image is held against; at most those learned from.",
     )
     contrast_temperature: float = Field(
         0.07, gt=0.0, le=100.0, description="Divides similarities; the smaller, the harder."

@@ -117,6 +117,8 @@ def test_excluded_classes_never_appear_and_indices_stay_those_of_the_split(
     assert sorted(indices.tolist()) == [i for i in range(50) if i % 4 in (0, 3)]
     batch = view.batch(0, 1)
     assert np.array_equal(batch.labels_B.numpy(), split.labels_N[batch.indices_B.numpy()])
+    kept = torch.tensor([i for i in range(50) if i % 4 in (0, 3)])
+    assert torch.equal(kept[batch.member_B], batch.indices_B)
 
 
 def test_unlabelled_images_carry_no_label(split: ArraySplit) -> None:
@@ -202,6 +204,7 @@ def test_every_device_gives_the_cpu_s_batches(split: ArraySplit, device: str) ->
                 batch.labels_B.cpu(),
                 batch.indices_B.cpu(),
                 batch.view_B.cpu(),
+                batch.member_B.cpu(),
             )
             assert _same(moved, _view(split).batch(epoch, step))
 
