@@ -1,10 +1,8 @@
 """Whole jobs on transfer sets: mixed, held out, unlabelled."""
 
-import itertools
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -12,33 +10,45 @@ import torch
 
 from kdcore.checkpoints import read_safetensors, write_safetensors
 from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
-from kdcore.devices import choose_compute
-from kdcore.errors import IncompatibleInputs, Interrupted
+from kdcore.errors import Interrupted
 from kdcore.export import load_network
-from kdcore.job_runs import JobRuns, describe_network
-from kdcore.manifest import verify_manifest
+from kdcore.job_runs import JobRuns, describe_network, layers_of
 from kdcore.models import build_network
-from kdcore.progress import Metrics, RunEvent
-from kdcore.report import Report
-from kdcore.run import TeacherInput, never_stop, run
-from kdcore.seeds import derive_seed
-from kdcore.spec import DistillJob, parse_job
-from kdcore.teacher import Teachers
+from kdcore.progress import Metrics
+from kdcore.resolution import resolve_job
+from kdcore.run import TeacherInput
+from kdcore.spec.methods import MethodFields, MethodSpec
+from kdcore.teacher import load_teachers
+from tests.kdcore.transfer_jobs import (
+    COMPUTE,
+    SOFT_ONLY,
+    SPEC,
+    job_runs,
+    make_teacher,
+    parse_spec,
+    run_job,
+    same_bits,
+    stop_at_question,
+    weights,
+)
 
-SPEC: dict[str, Any] = {
-    "kind": "distill",
-    "dataset": "digits",
-    "teachers": [{"model": "teacher"}],
-    "on_weak_teacher": "warn",
-    "student": {"architecture": "mlp", "hidden": [16]},
-    "transfer": {"augmentation": {"name": "jitter", "pixels": 1}},
-    "training": {"num_epochs": 2, "batch_size": 64},
-    "evaluation": {"latency": False},
-    "exports": ["safetensors"],
-}
-SOFT_ONLY = {"name": "logit_kd", "ce_weight": 0.0, "kd_weight": 1.0}
 RANDAUGMENT = {"name": "randaugment", "num_ops": 2, "magnitude": 9, "padding": 1}
 MIXES = [{"name": "mixup", "alpha": 0.4}, {"name": "cutmix", "probability": 0.5}]
+
+METHODS: tuple[type[MethodFields], ...] = get_args(get_args(MethodSpec)[0])
+TEACHABLE_WITHOUT_LABELS = {
+    method.model_fields["name"].default
+    for method in METHODS
+    if method.NUM_TEACHERS[1] and not method.NEEDS_LABELS
+}
+LAYERS = [
+    {"layer": "conv", "channels": 4},
+    {"layer": "conv", "channels": 4},
+    {"layer": "pool"},
+    {"layer": "conv", "channels": 4},
+    {"layer": "conv", "channels": 4},
+    {"layer": "pool"},
+]
 
 
 @pytest.fixture(scope="module")
@@ -50,56 +60,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
-    """Make a teacher that is the student before its first step."""
-    description = describe_network(parse_spec(), digits)
-    network = build_network(description, seed=derive_seed(0, "weights"))
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    write_safetensors(path, network.state_dict())
-    return TeacherInput(description, path)
-
-
-def parse_spec(**changes: Any) -> DistillJob:
-    job = parse_job(SPEC | changes)
-    assert isinstance(job, DistillJob)
-    return job
-
-
-def run_job(
-    folder: Path,
-    dataset: ArrayDataset,
-    teacher: TeacherInput,
-    spec: DistillJob,
-    *,
-    transfer_dataset: ArrayDataset | None = None,
-    should_stop: Callable[[], bool] = never_stop,
-) -> list[RunEvent]:
-    events: list[RunEvent] = []
-    run(
-        spec,
-        dataset=dataset,
-        transfer_dataset=transfer_dataset,
-        teachers=[teacher],
-        folder=folder,
-        device="cpu",
-        num_threads=1,
-        reporter=events.append,
-        should_stop=should_stop,
-    )
-    return events
-
-
-def stop_at_question(number: int) -> Callable[[], bool]:
-    counter = itertools.count(1)
-    return lambda: next(counter) >= number
-
-
-def weights(folder: Path, name: str = "student") -> dict[str, torch.Tensor]:
-    tensors, _ = read_safetensors(folder / "artifacts" / f"{name}.safetensors")
-    return tensors
-
-
-def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    return make_teacher(tmp_path_factory.mktemp("teacher"), digits)
 
 
 def relabelled(dataset: ArrayDataset) -> ArrayDataset:
@@ -199,6 +160,27 @@ def test_unlabelled_student_does_not_depend_on_any_train_label(
     assert same_bits(weights(tmp_path / "true"), weights(tmp_path / "wrong"))
 
 
+@pytest.mark.parametrize("name", sorted(TEACHABLE_WITHOUT_LABELS))
+def test_no_stage_of_an_unlabelled_method_reads_labels(
+    digits: ArrayDataset, name: str, tmp_path: Path
+) -> None:
+    spec = parse_spec(
+        student={"architecture": "cnn", "layers": LAYERS},
+        method={"name": name, "ce_weight": 0.0, "kd_weight": 1.0},
+        transfer={"unlabeled": True, "fraction": 0.1},
+        control=False,
+    )
+    description = describe_network(spec, digits)
+    path = tmp_path / "teacher.safetensors"
+    write_safetensors(path, build_network(description, seed=1).state_dict())
+    layers = layers_of(description)
+    resolved = resolve_job(spec, student_layers=layers, teacher_layers=layers)
+    teachers = load_teachers([TeacherInput(description, path)], COMPUTE)
+    plan = JobRuns(resolved, digits, teachers=teachers, compute=COMPUTE).plan("student", {})
+    assert plan.stages
+    assert not any(stage.objective.needs_labels for stage in plan.stages)
+
+
 def test_labelled_student_does_depend_on_them(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
 ) -> None:
@@ -233,124 +215,3 @@ def test_methods_remember_only_images_that_can_come(
     labels_N = digits.train.labels_N
     left_N = np.bincount(labels_N)[1:] - np.round(np.bincount(labels_N)[1:] * 0.2)
     assert rows == pytest.approx(left_N.sum() * 0.1, abs=5)
-
-
-@pytest.fixture(scope="module")
-def negatives(digits: ArrayDataset) -> ArrayDataset:
-    """Give the digits in white on black, with labels of two classes."""
-    train = ArraySplit(255 - digits.train.images_NHWC[:500], digits.train.labels_N[:500] % 2)
-    counts = np.bincount(train.labels_N)
-    splits = dict(digits.description.splits)
-    splits["train"] = splits["train"].model_copy(
-        update={
-            "num_examples": 500,
-            "class_counts": tuple(counts.tolist()),
-            "images_sha256": "0" * 64,
-        }
-    )
-    description = digits.description.model_copy(
-        update={"name": "negatives", "class_names": ("even", "odd"), "splits": splits}
-    )
-    return replace(digits, description=description, train=train)
-
-
-UNLABELLED = {
-    "method": SOFT_ONLY,
-    "control": False,
-    "student": {"architecture": "mlp", "hidden": [8]},
-    "transfer": {"dataset": "negatives", "unlabeled": True, "validation_fraction": 0.1},
-}
-
-
-@pytest.mark.parametrize(
-    "calibration",
-    [{"rule": "none"}, {"rule": "match_prior", "images": "transfer", "prior": "uniform"}],
-)
-def test_student_learns_from_the_transfer_set_alone(
-    tmp_path: Path,
-    digits: ArrayDataset,
-    teacher: TeacherInput,
-    negatives: ArrayDataset,
-    calibration: dict[str, Any],
-) -> None:
-    spec = parse_spec(**UNLABELLED, calibration=calibration)
-    black = ArraySplit(np.zeros_like(digits.train.images_NHWC), digits.train.labels_N)
-    run_job(tmp_path / "one", digits, teacher, spec, transfer_dataset=negatives)
-    blackened = replace(digits, train=black)
-    run_job(tmp_path / "other", blackened, teacher, spec, transfer_dataset=negatives)
-    assert same_bits(weights(tmp_path / "one"), weights(tmp_path / "other"))
-    own = parse_spec(**UNLABELLED | {"transfer": {"unlabeled": True}})
-    run_job(tmp_path / "own", digits, teacher, own)
-    assert not same_bits(weights(tmp_path / "one"), weights(tmp_path / "own"))
-
-
-def test_results_name_both_datasets(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, negatives: ArrayDataset
-) -> None:
-    run_job(tmp_path, digits, teacher, parse_spec(**UNLABELLED), transfer_dataset=negatives)
-    artifacts = tmp_path / "artifacts"
-    manifest = verify_manifest(artifacts)
-    assert manifest.dataset.dataset == "digits"
-    assert manifest.transfer_dataset is not None
-    assert manifest.transfer_dataset.dataset == "negatives"
-    assert manifest.transfer_dataset.splits["train"].images_sha256 == "0" * 64
-    report = Report.model_validate_json((artifacts / "report.json").read_bytes())
-    assert (report.dataset, report.transfer_dataset) == ("digits", "negatives")
-    assert report.columns["student"].splits["test"].num_examples == len(digits.test)
-    assert "negatives for training" in (artifacts / "model_card.md").read_text()
-    page = (artifacts / "report.html").read_text()
-    assert page.index("Trained on") < page.index("negatives")
-
-
-def test_hold_out_is_the_datasets_and_the_transfer_set_is_used_whole(
-    digits: ArrayDataset, negatives: ArrayDataset
-) -> None:
-    job = job_runs(parse_spec(**UNLABELLED), digits, transfer_dataset=negatives)
-    validation = job.validation()
-    assert validation is not None
-    share = np.bincount(validation.labels_N) / np.bincount(digits.train.labels_N)
-    assert np.allclose(share, 0.1, atol=0.01)
-    assert job.plan("student", {}).view.num_examples == 500
-    assert job.transfer_split is negatives.train
-
-
-def test_checkpoint_of_another_transfer_set_is_refused(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, negatives: ArrayDataset
-) -> None:
-    spec = parse_spec(**UNLABELLED)
-    with pytest.raises(Interrupted):
-        run_job(
-            tmp_path,
-            digits,
-            teacher,
-            spec,
-            transfer_dataset=negatives,
-            should_stop=stop_at_question(3),
-        )
-    splits = dict(negatives.description.splits)
-    splits["train"] = splits["train"].model_copy(update={"images_sha256": "1" * 64})
-    description = negatives.description.model_copy(update={"splits": splits})
-    changed = replace(negatives, description=description)
-    with pytest.raises(IncompatibleInputs, match="another spec"):
-        run_job(tmp_path, digits, teacher, spec, transfer_dataset=changed)
-
-
-def test_transfer_set_is_given_exactly_if_it_is_named(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, negatives: ArrayDataset
-) -> None:
-    for spec, given in ((parse_spec(**UNLABELLED), None), (parse_spec(), negatives)):
-        with pytest.raises(IncompatibleInputs) as caught:
-            run_job(tmp_path, digits, teacher, spec, transfer_dataset=given)
-        assert caught.value.code == "transfer_dataset_missing"
-
-
-def job_runs(
-    spec: DistillJob, dataset: ArrayDataset, *, transfer_dataset: ArrayDataset | None = None
-) -> JobRuns:
-    return JobRuns(
-        spec,
-        dataset,
-        transfer_dataset=transfer_dataset,
-        teachers=Teachers(),
-        compute=choose_compute(device="cpu", precision="float32", num_threads=1),
-    )
