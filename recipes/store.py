@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
 from kdcore.checkpoints import sha256_of
 from kdcore.errors import ArtifactsDamaged
@@ -18,6 +18,8 @@ from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 
 _TIME = "time.json"
+# These tell one model of a union from another, and often are a model's only field.
+_TAGS = ("kind", "name", "architecture", "layer", "rule")
 
 
 class Spent(BaseModel):
@@ -53,11 +55,27 @@ def content_digest(
 ) -> str:
     """Tell jobs apart by what they compute; fields that have their default do not count."""
     content = [
-        spec.model_dump(mode="json", exclude_defaults=True, exclude={"name"}),
+        told(spec.model_copy(update={"name": ""})),
         sorted(data_digests),
         [sha256_of(teacher.weights) for teacher in teachers],
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+
+
+def told(value: object) -> JsonValue:
+    """Turn a spec into JSON without the fields that have their default, but with every tag."""
+    if isinstance(value, BaseModel):
+        return {
+            field: told(getattr(value, field))
+            for field, info in type(value).model_fields.items()
+            if field in _TAGS
+            or getattr(value, field) != info.get_default(call_default_factory=True)
+        }
+    if isinstance(value, dict):
+        return {str(key): told(item) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return [told(item) for item in value]
+    return TypeAdapter(JsonValue).validate_python(value)
 
 
 def find_finished(planned: PlannedJob, folder: Path) -> FinishedJob | None:
