@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional
 
 from kdcore.catalog.layer_shapes import LayerShapes, by_name
+from kdcore.classifier_reuse import plan_reuse, take_over_classifier
 from kdcore.data import ArrayDataset, ArraySplit, TrainView
 from kdcore.data.transfer import held_out_examples
 from kdcore.devices import Compute
@@ -24,7 +25,7 @@ from kdcore.models import (
 )
 from kdcore.report import Run
 from kdcore.seeds import derive_seed
-from kdcore.spec import DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import DistillJob, NetworkDescription, SimKd, TrainJob
 from kdcore.spec.runs import TEACHERS, peer_architectures, plan_runs
 from kdcore.spec.stages import SINGLE_STAGE, PlannedStage, plan_control, plan_stages
 from kdcore.teacher import AnyTeacher, Teacher, Teachers
@@ -81,6 +82,9 @@ class JobRuns:
             seed=derive_seed(spec.training.seed, purpose),
         )
         teacher = self._teacher_of(run, finished)
+        if isinstance(self._planned_runs[run].method, SimKd) and isinstance(teacher, Teacher):
+            layers = layers_of(self.teachers.descriptions[0])
+            take_over_classifier(network, teacher, teacher_layers=layers)
         per_epoch = self._view.steps_per_epoch
         lengths = {each: _steps_of(self._planned(each), per_epoch) for each in self.runs}
         before = self.runs[: self.runs.index(run)]
@@ -99,8 +103,19 @@ class JobRuns:
     def describe(self, run: Run) -> NetworkDescription:
         """Describe the network of a run, or a peer; all take the dataset's images and classes."""
         peers = peer_architectures(self.spec)
-        architecture = peers[run] if run in peers else self._planned_runs[run].architecture
-        return self.description.model_copy(update={"architecture": architecture})
+        if run in peers:
+            return self.description.model_copy(update={"architecture": peers[run]})
+        planned = self._planned_runs[run]
+        description = self.description.model_copy(update={"architecture": planned.architecture})
+        if isinstance(planned.method, SimKd) and isinstance(self.teacher, Teacher):
+            return plan_reuse(
+                planned.method,
+                description,
+                self.teacher,
+                student_layers=layers_of(description),
+                teacher_layers=layers_of(self.teachers.descriptions[0]),
+            )
+        return description
 
     def _teacher_of(self, run: Run, finished: Mapping[Run, Tensors]) -> AnyTeacher | None:
         taught_by = self._planned_runs[run].taught_by

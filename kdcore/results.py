@@ -84,8 +84,6 @@ class Outcome:
     dataset: ArrayDataset
     transfer_dataset: ArrayDataset | None
     """Whose train split was learned from, if not `dataset`'s."""
-    description: NetworkDescription
-    """What the job was for."""
     descriptions: Mapping[Run, NetworkDescription]
     """What each run trained, and its peers."""
     weights: Mapping[Run, Mapping[str, torch.Tensor]]
@@ -96,6 +94,11 @@ class Outcome:
     history: History
     log_lines: Callable[[], list[str]]
     compute: Compute
+
+    @property
+    def description(self) -> NetworkDescription:
+        """What the job was for."""
+        return self.descriptions["student" if "student" in self.descriptions else "network"]
 
 
 def write_results(
@@ -260,6 +263,9 @@ def _export(outcome: Outcome, classifiers: Mapping[Run, Classifier], folder: Pat
             folder=folder,
             sample_images_BCHW=sample_images_BCHW,
         )
+    control = outcome.descriptions.get("control", outcome.description)
+    if control != outcome.description:
+        write_text(folder / "control.json", control.model_dump_json(indent=2) + "\n")
 
 
 def _write_texts(outcome: Outcome, report: Report, folder: Path) -> None:

@@ -136,7 +136,6 @@ def run(
             spec=spec,
             dataset=dataset,
             transfer_dataset=transfer_dataset,
-            description=job.description,
             descriptions={run: job.describe(run) for run in weights},
             weights=weights,
             teachers=job.teachers,

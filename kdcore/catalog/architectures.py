@@ -7,7 +7,14 @@ from kdcore.catalog.limits import Limits
 from kdcore.catalog.papers import Paper
 from kdcore.catalog.schemas import schema_with_tag
 from kdcore.catalog.torchvision_names import TORCHVISION_CLASSIFIERS
-from kdcore.spec.architectures import Cnn, Mlp, ResnetCifar, TorchvisionClassifier, Wrn
+from kdcore.spec.architectures import (
+    Cnn,
+    Mlp,
+    ResnetCifar,
+    ReusedClassifier,
+    TorchvisionClassifier,
+    Wrn,
+)
 from kdcore.spec.base import SpecModel
 
 
@@ -38,7 +45,7 @@ class ArchitectureEntry:
 
 def architectures() -> tuple[ArchitectureEntry, ...]:
     """List every architecture that can be built."""
-    return (_mlp(), _cnn(), _resnet_cifar(), _wrn(), _torchvision())
+    return (_mlp(), _cnn(), _resnet_cifar(), _reused_classifier(), _wrn(), _torchvision())
 
 
 def _mlp() -> ArchitectureEntry:
@@ -80,6 +87,24 @@ def _resnet_cifar() -> ArchitectureEntry:
             url="https://arxiv.org/abs/1512.03385",
         ),
         spec=ResnetCifar,
+        limits=Limits(),
+    )
+
+
+def _reused_classifier() -> ArchitectureEntry:
+    return ArchitectureEntry(
+        name="reused_classifier",
+        names=("reused_classifier",),
+        title="Backbone under another network's classifier",
+        summary="The first part of another architecture, a projector of three convolutions, and "
+        "a linear classifier on the average of the projected map: what `simkd` trains.",
+        paper=Paper(
+            authors="Defang Chen, Jian-Ping Mei, Hailin Zhang, Can Wang, Yan Feng, Chun Chen",
+            title="Knowledge Distillation with the Reused Teacher Classifier",
+            year=2022,
+            url="https://arxiv.org/abs/2203.14001",
+        ),
+        spec=ReusedClassifier,
         limits=Limits(),
     )
 

@@ -17,6 +17,7 @@ from kdcore.spec.architectures import (
     Mlp,
     Norm,
     ResnetCifar,
+    ReusedClassifier,
     TorchvisionClassifier,
     Wrn,
 )
@@ -38,7 +39,10 @@ _NOTHING = Cost(0, 0)
 
 
 def network_cost(description: NetworkDescription) -> Cost | None:
-    """Work out the cost; None for `torchvision/<name>`, which only torchvision knows.
+    """Work out the cost; None where only torch can tell.
+
+    That is for `torchvision/<name>`, and for a `reused_classifier` on it or on a backbone that is
+    cut elsewhere than before its classifier.
 
     Raises:
         SpecInvalid, IncompatibleInputs: as `plan_cnn`, for a `cnn` whose layers do not fit.
@@ -50,6 +54,8 @@ def network_cost(description: NetworkDescription) -> Cost | None:
             return _cnn(cnn, description)
         case ResnetCifar() as resnet:
             return _resnet_cifar(resnet, description)
+        case ReusedClassifier() as reused:
+            return _reused_classifier(reused, description)
         case Wrn() as wrn:
             return _wrn(wrn, description)
         case TorchvisionClassifier():
@@ -63,6 +69,10 @@ def check_network_size(description: NetworkDescription) -> None:
         IncompatibleInputs: more than `MAX_PARAMETERS`.
         SpecInvalid, IncompatibleInputs: as `network_cost`.
     """
+    architecture = description.architecture
+    if isinstance(architecture, ReusedClassifier):
+        # The whole of it is built before it is cut.
+        check_network_size(description.model_copy(update={"architecture": architecture.backbone}))
     cost = network_cost(description)
     if cost is not None and cost.parameters > MAX_PARAMETERS:
         raise IncompatibleInputs(
@@ -132,6 +142,51 @@ def _wrn(wrn: Wrn, description: NetworkDescription) -> Cost:
                 cost += _conv(entering, shape, kernel_size=1)
             entering = leaving
     return cost + _batch_norm(entering) + _linear(entering, description.num_classes)
+
+
+def _reused_classifier(reused: ReusedClassifier, description: NetworkDescription) -> Cost | None:
+    backbone = description.model_copy(update={"architecture": reused.backbone})
+    whole, entering = network_cost(backbone), _features_before_classifier(reused, description)
+    if whole is None or entering is None:
+        return None
+    channels, flat = entering
+    classifier = _linear(flat, description.num_classes)
+    cost = Cost(whole.parameters - classifier.parameters, whole.flops - classifier.flops)
+    size = reused.height, reused.width
+    middle = reused.bottleneck, *size
+    leaving = reused.channels, *size
+    cost += _conv(channels, middle, kernel_size=1) + _batch_norm(reused.bottleneck)
+    kernel_size = 1 if size == (1, 1) else 3
+    cost += _conv(reused.bottleneck, middle, kernel_size=kernel_size)
+    cost += _batch_norm(reused.bottleneck)
+    cost += _conv(reused.bottleneck, leaving, kernel_size=1) + _batch_norm(reused.channels)
+    return cost + _linear(reused.channels, description.num_classes)
+
+
+def _features_before_classifier(
+    reused: ReusedClassifier, description: NetworkDescription
+) -> tuple[int, int] | None:
+    """Give channels that the projector takes and features that the backbone's classifier took.
+
+    None where the cut leaves out more of the backbone than its classifier.
+    """
+    match reused.backbone:
+        case Mlp() as mlp if reused.layer == "classifier@input":
+            features = [prod(description.input.shape_CHW), *mlp.hidden][-1]
+            return features, features
+        case Cnn() as cnn:
+            planned = plan_cnn(cnn, description.input)
+            flat = features_after(planned)
+            if reused.layer == "classifier@input":
+                return flat, flat
+            is_last = reused.layer == f"layers.{len(planned) - 1}"
+            return (planned[-1].output_shape[0], flat) if is_last else None
+        case ResnetCifar() as resnet if reused.layer in ("layer3", "fc@input"):
+            return 4 * resnet.width, 4 * resnet.width
+        case Wrn() as wrn if reused.layer in ("bn1", "fc@input"):
+            return 64 * wrn.widen_factor, 64 * wrn.widen_factor
+        case _:
+            return None
 
 
 def _halved(side: int, stride: int) -> int:

@@ -10,6 +10,7 @@ from kdcore.spec.architectures import (
     Linear,
     Mlp,
     ResnetCifar,
+    ReusedClassifier,
     TorchvisionClassifier,
     Wrn,
 )
@@ -41,7 +42,7 @@ def by_name(layers: Iterable[LayerShape]) -> LayerShapes:
 def layer_shapes(description: NetworkDescription) -> tuple[LayerShape, ...] | None:
     """List what `kdcore.models.tappable_layers` lists, in its order.
 
-    None for `torchvision/<name>`, which only torchvision knows.
+    None for `torchvision/<name>` and a `reused_classifier`, which only torch knows.
 
     Raises:
         SpecInvalid, IncompatibleInputs: as `plan_cnn`, for a `cnn` whose layers do not fit.
@@ -55,7 +56,7 @@ def layer_shapes(description: NetworkDescription) -> tuple[LayerShape, ...] | No
             return tuple(_resnet_cifar(resnet, description))
         case Wrn() as wrn:
             return tuple(_wrn(wrn, description))
-        case TorchvisionClassifier():
+        case ReusedClassifier() | TorchvisionClassifier():
             return None
 
 

@@ -12,7 +12,7 @@ from kdcore.models import Classifier, build_network, load_weights
 from kdcore.report import Run
 from kdcore.spec import NetworkDescription, parse_network
 
-# The control is the student's architecture, so it has no description of its own.
+# The control is mostly the student's architecture, and then has no description of its own.
 _DESCRIBED_BY: dict[Run, Run] = {"control": "student"}
 
 
@@ -92,7 +92,8 @@ def _find(path: Path, run: Run | None) -> tuple[Path, Path]:
         return path, path.with_suffix(".safetensors")
     runs: tuple[Run, ...] = ("student", "network") if run is None else (run,)
     for wanted in runs:
-        description = path / f"{_DESCRIBED_BY.get(wanted, wanted)}.json"
+        own = path / f"{wanted}.json"
+        description = own if own.exists() else path / f"{_DESCRIBED_BY.get(wanted, wanted)}.json"
         if description.exists():
             return description, path / f"{wanted}.safetensors"
     raise FileNotFoundError(

@@ -16,6 +16,7 @@ from kdcore.methods.objective import Objective
 from kdcore.methods.reviewkd import reviewkd_stages
 from kdcore.methods.rkd import rkd_stages
 from kdcore.methods.self_distillation import self_distillation_stages
+from kdcore.methods.simkd import simkd_stages
 from kdcore.methods.stage import TRAINING_STAGE, MethodInputs, MethodStage
 from kdcore.spec.methods import (
     Attention,
@@ -33,6 +34,7 @@ from kdcore.spec.methods import (
     ReviewKd,
     Rkd,
     SelfDistillation,
+    SimKd,
 )
 
 
@@ -73,6 +75,8 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return rkd_stages(method)
         case SelfDistillation():  # pragma: no branch  # mypy holds that every method has a case
             return self_distillation_stages(method)
+        case SimKd():
+            return simkd_stages(method, inputs)
 
 
 def label_stages() -> tuple[MethodStage, ...]:

@@ -7,9 +7,17 @@ from kdcore.catalog.cost import check_network_size
 from kdcore.models.cnn import CnnNetwork
 from kdcore.models.mlp import MlpNetwork
 from kdcore.models.resnet_cifar import ResnetCifarNetwork
+from kdcore.models.reused_classifier import ReusedClassifierNetwork
 from kdcore.models.torchvision_classifier import torchvision_classifier
 from kdcore.models.wrn import WrnNetwork
-from kdcore.spec.architectures import Cnn, Mlp, ResnetCifar, TorchvisionClassifier, Wrn
+from kdcore.spec.architectures import (
+    Cnn,
+    Mlp,
+    ResnetCifar,
+    ReusedClassifier,
+    TorchvisionClassifier,
+    Wrn,
+)
 from kdcore.spec.networks import NetworkDescription
 
 
@@ -53,6 +61,9 @@ def _construct(description: NetworkDescription) -> nn.Module:
             return CnnNetwork(cnn, image=image, num_classes=num_classes)
         case ResnetCifar() as resnet:
             return ResnetCifarNetwork(resnet, image=image, num_classes=num_classes)
+        case ReusedClassifier() as reused:
+            backbone = _construct(description.model_copy(update={"architecture": reused.backbone}))
+            return ReusedClassifierNetwork(reused, backbone, image=image, num_classes=num_classes)
         case Wrn() as wrn:
             return WrnNetwork(wrn, image=image, num_classes=num_classes)
         case TorchvisionClassifier() as classifier:

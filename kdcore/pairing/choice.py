@@ -8,6 +8,7 @@ from kdcore.pairing.network_stages import (
     embedding,
     has_maps,
     hidden_vectors,
+    last_map,
     stage_ends,
     stage_flows,
 )
@@ -51,6 +52,9 @@ def _apply_rule(method: MethodFields, networks: TwoNetworks) -> Pairs:
             return _flows(networks)
         case "embedding":
             return tuple(_pair(names, fitting, networks) for names in _embeddings(networks))
+        case "last_map":
+            names = _last_maps(networks)
+            return tuple(_pair(each, fitting, networks) for each in names)
 
 
 def _ends(fitting: FittingShapes, networks: TwoNetworks) -> Sequence[Names]:
@@ -98,6 +102,17 @@ def _flow(student: Names, teacher: Names, networks: TwoNetworks) -> FlowPair:
 def _embeddings(networks: TwoNetworks) -> Sequence[Names]:
     student, teacher = embedding(networks.student), embedding(networks.teacher)
     return [] if student is None or teacher is None else [(student, teacher)]
+
+
+def _last_maps(networks: TwoNetworks) -> Sequence[Names]:
+    """Pair the last maps, if the teacher's can be what its classifier takes the average of."""
+    vectors = _embeddings(networks)
+    for _, vector in vectors:
+        (width,) = networks.teacher[vector]
+        student, teacher = last_map(networks.student), last_map(networks.teacher, channels=width)
+        if student is not None and teacher is not None:
+            return [(student, teacher)]
+    return vectors
 
 
 def _pair(

@@ -77,6 +77,12 @@ def embedding(layers: LayerShapes) -> str | None:
     return vectors[-1] if vectors else None
 
 
+def last_map(layers: LayerShapes, *, channels: int | None = None) -> str | None:
+    """Name the last map with more than one pixel, of those with so many channels; None if none."""
+    names = [name for name in _maps(layers) if channels in (None, layers[name][0])]
+    return names[-1] if names else None
+
+
 def _maps(layers: LayerShapes) -> list[str]:
     """Name the layers whose output is a map with more than one pixel.
 

@@ -6,6 +6,7 @@ from kdcore.spec.architectures import (
     CnnLayer,
     Mlp,
     ResnetCifar,
+    ReusedClassifier,
     TorchvisionClassifier,
     Wrn,
 )
@@ -43,6 +44,7 @@ from kdcore.spec.methods import (
     ReviewKd,
     Rkd,
     SelfDistillation,
+    SimKd,
 )
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
@@ -119,11 +121,13 @@ __all__ = [
     "OptimizerSpec",
     "RandAugment",
     "ResnetCifar",
+    "ReusedClassifier",
     "ReviewKd",
     "Rkd",
     "ScheduleSpec",
     "SelfDistillation",
     "Sgd",
+    "SimKd",
     "SplitDescription",
     "SplitName",
     "StepSchedule",

@@ -173,18 +173,53 @@ def _architecture_tag(value: Any) -> str | None:
     return name if isinstance(name, str) else None
 
 
-Architecture = Annotated[
+_BY_NAME = Discriminator(
+    _architecture_tag,
+    custom_error_type="unknown_architecture",
+    custom_error_message=(
+        "Name one of the architectures mlp, cnn, resnet_cifar, wrn or torchvision/<name> in "
+        "the field `architecture`; GET /v1/architectures describes each."
+    ),
+)
+
+Backbone = Annotated[
     Annotated[Mlp, Tag("mlp")]
     | Annotated[Cnn, Tag("cnn")]
     | Annotated[ResnetCifar, Tag("resnet_cifar")]
     | Annotated[Wrn, Tag("wrn")]
     | Annotated[TorchvisionClassifier, Tag("torchvision")],
-    Discriminator(
-        _architecture_tag,
-        custom_error_type="unknown_architecture",
-        custom_error_message=(
-            "Name one of the architectures mlp, cnn, resnet_cifar, wrn or torchvision/<name> in "
-            "the field `architecture`; GET /v1/architectures describes each."
-        ),
-    ),
+    _BY_NAME,
+]
+
+
+class ReusedClassifier(SpecModel):
+    """A backbone up to one layer, a projector, and a classifier made for another network's maps.
+
+    Chen et al. 2022 (arXiv:2203.14001); what `simkd` trains.
+    """
+
+    architecture: Literal["reused_classifier"] = "reused_classifier"
+    backbone: Backbone = Field(description="The network whose first part is used.")
+    layer: str = Field(
+        min_length=1,
+        max_length=200,
+        description="The backbone's last layer that is used, such as `layer3`, or `fc@input`.",
+    )
+    channels: Width = Field(description="Channels of the maps that the classifier was made for.")
+    bottleneck: Width = Field(description="Channels inside the projector.")
+    height: int = Field(ge=1, le=4096, description="Of the projected map; larger ones are pooled.")
+    width: int = Field(ge=1, le=4096, description="Of the projected map; larger ones are pooled.")
+    activation: Literal["relu", "none"] = Field(
+        "relu", description="What the projector ends in: `relu` for maps without negative values."
+    )
+
+
+Architecture = Annotated[
+    Annotated[Mlp, Tag("mlp")]
+    | Annotated[Cnn, Tag("cnn")]
+    | Annotated[ResnetCifar, Tag("resnet_cifar")]
+    | Annotated[ReusedClassifier, Tag("reused_classifier")]
+    | Annotated[Wrn, Tag("wrn")]
+    | Annotated[TorchvisionClassifier, Tag("torchvision")],
+    _BY_NAME,
 ]

@@ -10,8 +10,9 @@ import torch
 from kdcore.checkpoints import read_safetensors, write_safetensors
 from kdcore.data import ArrayDataset, builtin, load_dataset
 from kdcore.errors import Interrupted
+from kdcore.export import load_network
 from kdcore.job_runs import describe_network
-from kdcore.models import build_network
+from kdcore.models import build_network, count_parameters
 from kdcore.run import RunResult, TeacherInput, never_stop, run
 from kdcore.spec import DistillJob, parse_job
 
@@ -62,7 +63,12 @@ METHODS: dict[str, dict[str, Any]] = {
     "rkd": {"name": "rkd", "layers": LAST},
 }
 
+SIMKD: dict[str, Any] = {"name": "simkd"}
+
 each = pytest.mark.parametrize("method", METHODS.values(), ids=METHODS.keys())
+each_and_simkd = pytest.mark.parametrize(
+    "method", [*METHODS.values(), SIMKD], ids=[*METHODS.keys(), "simkd"]
+)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +120,7 @@ def student_weights(folder: Path) -> dict[str, torch.Tensor]:
     return tensors
 
 
-@each
+@each_and_simkd
 def test_job_stopped_three_times_ends_with_the_bits_of_an_undisturbed_one(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
@@ -144,7 +150,7 @@ def test_student_is_exported_without_what_only_training_needs(
     assert student_weights(tmp_path).keys() == plain.keys()
 
 
-@each
+@each_and_simkd
 def test_method_lowers_its_own_loss(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
@@ -161,3 +167,36 @@ def test_method_lowers_its_own_loss(
     losses = [float(row.split(",")[-1]) for row in rows if row.split(",")[1] == "loss"]
     # From its peak on, for a loss may be warmed up.
     assert losses[-1] < 0.9 * max(losses)
+
+
+def test_simkd_exports_projector_and_the_teachers_classifier_in_every_format(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    # Weight decay would move a classifier that is frozen in name only.
+    training = SPEC["training"] | {"optimizer": {"name": "adamw", "weight_decay": 0.5}}
+    formats = ["safetensors", "onnx", "torch_export"]
+    spec = parse(method=SIMKD, training=training, exports=formats, control=True)
+    result = run_job(tmp_path, digits, teacher, spec)
+
+    assert {"student.onnx", "student.pt2", "student.json", "control.json"} <= {
+        artifact.name for artifact in result.artifacts
+    }
+    theirs, _ = read_safetensors(teacher.weights)
+    student = student_weights(tmp_path)
+    for name in ("classifier.weight", "classifier.bias"):
+        assert torch.equal(student[name], theirs[name])
+    assert any(name.startswith("projector.") for name in student)
+
+
+def test_simkd_reports_the_parameters_of_what_each_run_trained(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
+) -> None:
+    spec = parse(method=SIMKD, control=True)
+    columns = run_job(tmp_path, digits, teacher, spec).report.columns
+
+    for name in ("student", "control"):
+        network = load_network(tmp_path / "artifacts", run=name).network
+        assert columns[name].parameters == count_parameters(network)
+    plain = build_network(describe_network(spec, digits), device="meta")
+    assert columns["control"].parameters == count_parameters(plain)
+    assert columns["student"].parameters > columns["control"].parameters

@@ -11,6 +11,7 @@ from kdcore.catalog.methods.mutual_learning import mutual_learning
 from kdcore.catalog.methods.reviewkd import reviewkd
 from kdcore.catalog.methods.rkd import rkd
 from kdcore.catalog.methods.self_distillation import self_distillation
+from kdcore.catalog.methods.simkd import simkd
 
 __all__ = ["MethodEntry", "Needs", "methods"]
 
@@ -32,4 +33,5 @@ def methods() -> tuple[MethodEntry, ...]:
         mutual_learning(),
         rkd(),
         self_distillation(),
+        simkd(),
     )

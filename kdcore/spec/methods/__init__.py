@@ -16,6 +16,7 @@ from kdcore.spec.methods.mutual_learning import MutualLearning
 from kdcore.spec.methods.reviewkd import ReviewKd
 from kdcore.spec.methods.rkd import Rkd
 from kdcore.spec.methods.self_distillation import SelfDistillation
+from kdcore.spec.methods.simkd import SimKd
 
 MethodSpec = Annotated[
     Attention
@@ -31,7 +32,8 @@ MethodSpec = Annotated[
     | MutualLearning
     | ReviewKd
     | Rkd
-    | SelfDistillation,
+    | SelfDistillation
+    | SimKd,
     Discriminator("name"),
 ]
 
@@ -54,4 +56,5 @@ __all__ = [
     "ReviewKd",
     "Rkd",
     "SelfDistillation",
+    "SimKd",
 ]

@@ -10,7 +10,7 @@ MAX_TEACHERS = 8
 
 Weight = Annotated[float, Field(ge=0.0, le=1e6)]
 
-Pairing = Literal["none", "stages", "middle", "flows", "embedding"]
+Pairing = Literal["none", "stages", "middle", "flows", "embedding", "last_map"]
 FittingShapes = Literal["equal", "equal_channels", "equal_size", "maps", "any"]
 
 
@@ -28,6 +28,8 @@ class MethodFields(SpecModel):
             `middle`: only the middle one of these, and always with an adapter.
             `flows`: a FlowPair from the start to the end of each stage.
             `embedding`: one LayerPair of what the last linear layer of each network takes in.
+            `last_map`: one LayerPair of the last maps, the teacher's being as wide as what its
+            last linear layer takes in; where it has none, as `embedding`.
         SHAPES: Which shapes may stand beside each other in a pair.
             `equal`: the same, once an adapter has brought the student's channels to the teacher's.
             `equal_channels`: maps of the same channels, by an adapter if need be, and of any size.

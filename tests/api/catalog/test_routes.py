@@ -14,7 +14,7 @@ Client = Any  # a class of conftest.py, which tests cannot import
 def test_architectures_have_schema_limits_and_names(client: Client) -> None:
     items = client.get("/v1/architectures").json()["items"]
     found = {item["name"]: item for item in items}
-    assert set(found) == {"mlp", "cnn", "resnet_cifar", "wrn", "torchvision/*"}
+    assert set(found) == {"mlp", "cnn", "resnet_cifar", "reused_classifier", "wrn", "torchvision/*"}
     assert "torchvision/resnet34" in found["torchvision/*"]["names"]
     assert found["torchvision/*"]["limits"]["image_channels"] == [3]
     assert found["resnet_cifar"]["paper"]["url"].startswith("https://arxiv.org/")

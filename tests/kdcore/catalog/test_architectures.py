@@ -48,6 +48,15 @@ def test_schema_says_which_other_fields_are_required() -> None:
         "mlp": ["architecture", "hidden"],
         "cnn": ["architecture", "layers"],
         "resnet_cifar": ["architecture", "depth"],
+        "reused_classifier": [
+            "architecture",
+            "backbone",
+            "layer",
+            "channels",
+            "bottleneck",
+            "height",
+            "width",
+        ],
         "wrn": ["architecture", "depth"],
         "torchvision/*": ["architecture"],
     }
@@ -66,5 +75,6 @@ def test_published_architectures_cite_their_paper() -> None:
 
     assert {name: paper.url for name, paper in papers.items()} == {
         "resnet_cifar": "https://arxiv.org/abs/1512.03385",
+        "reused_classifier": "https://arxiv.org/abs/2203.14001",
         "wrn": "https://arxiv.org/abs/1605.07146",
     }

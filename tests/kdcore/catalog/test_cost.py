@@ -12,11 +12,20 @@ from kdcore.spec import (
     Mlp,
     NetworkDescription,
     ResnetCifar,
+    ReusedClassifier,
     TorchvisionClassifier,
     Wrn,
 )
-from kdcore.spec.architectures import ActivationLayer, Conv, Dropout, Linear, Norm, Pool
+from kdcore.spec.architectures import ActivationLayer, Backbone, Conv, Dropout, Linear, Norm, Pool
 
+
+def _reused(backbone: Backbone, layer: str, *, side: int) -> ReusedClassifier:
+    return ReusedClassifier(
+        backbone=backbone, layer=layer, channels=10, bottleneck=4, height=side, width=side
+    )
+
+
+CNN = Cnn(layers=(Conv(channels=6), Pool(), Conv(channels=9, bias=False), Norm()))
 ARCHITECTURES: list[Architecture] = [
     Mlp(hidden=()),
     Mlp(hidden=(1200, 1200), dropout=0.5),
@@ -40,6 +49,14 @@ ARCHITECTURES: list[Architecture] = [
     ResnetCifar(depth=14, width=12, stem_width=5),
     Wrn(depth=10),
     Wrn(depth=16, widen_factor=3, dropout=0.1),
+    _reused(Mlp(hidden=()), "classifier@input", side=1),
+    _reused(Mlp(hidden=(20, 11)), "classifier@input", side=1),
+    _reused(CNN, "layers.3", side=5),
+    _reused(CNN, "classifier@input", side=1),
+    _reused(ResnetCifar(depth=8, width=5), "layer3", side=4),
+    _reused(ResnetCifar(depth=8), "fc@input", side=1),
+    _reused(Wrn(depth=10), "bn1", side=3),
+    _reused(Wrn(depth=10, widen_factor=2), "fc@input", side=1),
 ]
 
 
@@ -69,6 +86,30 @@ def test_torchvision_is_left_to_torchvision() -> None:
 
     assert network_cost(_describe(classifier)) is None
     check_network_size(_describe(classifier))
+
+
+@pytest.mark.parametrize(
+    ("backbone", "layer"),
+    [
+        (ResnetCifar(depth=8), "layer2"),
+        (CNN, "layers.1"),
+        (Wrn(depth=10), "block3"),
+        (TorchvisionClassifier(architecture="torchvision/resnet18"), "layer4"),
+    ],
+    ids=str,
+)
+def test_backbone_cut_elsewhere_is_left_to_torch(backbone: Backbone, layer: str) -> None:
+    description = _describe(_reused(backbone, layer, side=4))
+
+    assert network_cost(description) is None
+    check_network_size(description)
+
+
+def test_backbone_above_the_limit_is_refused_although_it_is_cut() -> None:
+    absurd = _reused(Mlp(hidden=(65_536, 65_536, 65_536)), "hidden.0", side=1)
+
+    with pytest.raises(IncompatibleInputs, match=r"8,792,571,921 .* at most 2,000,000,000"):
+        check_network_size(_describe(absurd))
 
 
 def test_layers_that_do_not_fit_are_refused_here_as_in_building() -> None:

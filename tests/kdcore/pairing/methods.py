@@ -38,6 +38,11 @@ class AnyEmbedding(PairsMethod):
     SHAPES: ClassVar[FittingShapes] = "any"
 
 
+class LastMaps(PairsMethod):
+    PAIRING: ClassVar[Pairing] = "last_map"
+    SHAPES: ClassVar[FittingShapes] = "any"
+
+
 class Flows(MethodFields):
     PAIRING: ClassVar[Pairing] = "flows"
     SHAPES: ClassVar[FittingShapes] = "equal_channels"

@@ -13,6 +13,7 @@ from tests.kdcore.pairing.methods import (
     Embedding,
     EveryStage,
     Flows,
+    LastMaps,
     MapsOfOneSize,
     MiddleStage,
     PairsMethod,
@@ -163,3 +164,15 @@ def test_resolving_what_is_resolved_changes_nothing(
 
     assert resolve_layers(once, student=layers_of(student), teacher=layers_of(teacher)) == once
     assert type(once).model_validate_json(once.model_dump_json()) == once
+
+
+def test_last_maps_are_paired_whatever_their_sizes() -> None:
+    assert chosen(LastMaps(), SMALL_CNN, RESNET20) == [("layers.5", "layer3", "none")]
+
+
+def test_last_map_of_a_teacher_that_ends_in_a_norm_is_that_norm() -> None:
+    assert chosen(LastMaps(), RESNET8, WRN16) == [("layer3", "bn1", "none")]
+
+
+def test_teacher_whose_classifier_takes_no_average_is_paired_by_vectors() -> None:
+    assert chosen(LastMaps(), RESNET8, MLP2) == [("fc@input", "classifier@input", "none")]

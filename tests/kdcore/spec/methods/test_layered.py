@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from kdcore.spec import Crd, ReviewKd, Rkd
+from kdcore.spec import Crd, ReviewKd, Rkd, SimKd
 from kdcore.spec.methods.layered import LayeredFields
 
-METHODS: list[type[LayeredFields]] = [Crd, ReviewKd, Rkd]
+METHODS: list[type[LayeredFields]] = [Crd, ReviewKd, Rkd, SimKd]
 
 each = pytest.mark.parametrize("method", METHODS)
 
@@ -48,3 +48,10 @@ def test_one_weight_above_zero_is_enough(method: type[LayeredFields], index: int
     names = ("ce_weight", "kd_weight", *method.OWN_WEIGHTS)
 
     method.model_validate(dict.fromkeys(names, 0.0) | {names[index]: 1.0})
+
+
+def test_simkd_takes_one_pair_of_layers() -> None:
+    pairs = [{"teacher": "layer3", "student": "layer3"}] * 2
+
+    with pytest.raises(ValidationError, match="give one pair"):
+        SimKd.model_validate(_fields(layers=pairs))
