@@ -25,9 +25,9 @@ from kdclient.transport import Call, Transport
 from kdclient.watching import follow_events, watch_job
 from kdcore.manifest import Manifest
 from kdcore.report import Report, Run
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import AnyJob
 
-Spec = TrainJob | DistillJob | Mapping[str, Any]  # a mapping is the same as JSON
+Spec = AnyJob | Mapping[str, Any]  # a mapping is the same as JSON
 
 
 class Jobs:

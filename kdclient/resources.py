@@ -163,7 +163,7 @@ class Job(Resource):
     """A job as it stands. `spec` is the resolved one: `kdcore.spec.parse_job` reads it."""
 
     id: str
-    kind: Literal["train", "distill"]
+    kind: Literal["train", "distill", "evaluate"]
     name: str
     status: JobStatus
     stage: Stage | None = None
@@ -204,7 +204,7 @@ class NetworkCost(Resource):
     flops: int | None = None
 
 
-class TeacherFacts(NetworkCost):
+class ModelFacts(NetworkCost):
     """A teacher, as far as it is known."""
 
     model: str
@@ -222,7 +222,8 @@ class Plan(Resource):
     """What a job would be. `spec` is the resolved one."""
 
     spec: dict[str, Any]
-    teachers: tuple[TeacherFacts, ...] = ()
+    teachers: tuple[ModelFacts, ...] = ()
+    models: tuple[ModelFacts, ...] = ()
     student: NetworkCost | None = None
     network: NetworkCost | None = None
     estimate: Estimate

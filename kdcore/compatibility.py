@@ -6,7 +6,14 @@ from typing import Self
 
 from kdcore.calibration_fit import check_calibration_fits
 from kdcore.errors import IncompatibleInputs
-from kdcore.spec import DatasetDescription, DistillJob, NetworkDescription, TrainJob
+from kdcore.spec import (
+    AnyJob,
+    DatasetDescription,
+    DistillJob,
+    EvaluateJob,
+    NetworkDescription,
+    TrainJob,
+)
 
 _SHOWN_NAMES = 20
 
@@ -36,10 +43,18 @@ class DatasetFacts:
         )
 
 
+@dataclass(frozen=True)
+class _Place:
+    """What a network is to its job, and the pointer to where the job names it."""
+
+    noun: str
+    pointer: str
+
+
 def check_job_fits(
-    job: TrainJob | DistillJob,
+    job: AnyJob,
     dataset: DatasetFacts,
-    teachers: Sequence[NetworkDescription],
+    networks: Sequence[NetworkDescription],
     *,
     transfer_dataset: DatasetFacts | None = None,
 ) -> None:
@@ -48,24 +63,30 @@ def check_job_fits(
     Args:
         job: The job.
         dataset: Of `job.dataset`.
-        teachers: One for each of the job's.
+        networks: One for each of its teachers, or of the models that it evaluates.
         transfer_dataset: Of `job.transfer.dataset`, if the job names one.
 
     Raises:
         IncompatibleInputs: naming the field to change and both sides of the disagreement.
     """
+    _check_splits(job, dataset)
+    if isinstance(job, EvaluateJob):
+        for index, network in enumerate(networks):
+            place = _Place("model", f"/models/{index}/model")
+            _check_channels(network, dataset, place)
+            _check_classes(network, dataset, place)
+        return
     if transfer_dataset is not None:
         _check_transfer_dataset(job, dataset, transfer_dataset)
     _check_classes_left(job, transfer_dataset or dataset)
-    _check_splits(job, dataset)
     if isinstance(job, DistillJob):
         check_calibration_fits(job, dataset.train_counts)
-    for index, teacher in enumerate(teachers):
-        pointer = f"/teachers/{index}/model"
-        _check_channels(teacher, dataset, pointer=pointer)
+    for index, network in enumerate(networks):
+        place = _Place("teacher", f"/teachers/{index}/model")
+        _check_channels(network, dataset, place)
         # Layers can be learned from a network of any task.
         if not isinstance(job, DistillJob) or job.method.reads_teacher_logits:
-            _check_classes(teacher, dataset, pointer=pointer)
+            _check_classes(network, dataset, place)
 
 
 def has_classes(teacher: NetworkDescription, class_names: Sequence[str]) -> bool:
@@ -82,37 +103,38 @@ def list_classes(names: Sequence[str]) -> str:
     return shown if len(names) <= _SHOWN_NAMES else f"{shown}, … {len(names)} in all"
 
 
-def _check_channels(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
-    """Check that images can be brought to what the teacher takes: sizes can, colours cannot."""
-    channels, wanted = dataset.shape_CHW[0], teacher.input.channels
+def _check_channels(network: NetworkDescription, dataset: DatasetFacts, place: _Place) -> None:
+    """Check that images can be brought to what the network takes: sizes can, colours cannot."""
+    channels, wanted = dataset.shape_CHW[0], network.input.channels
     if channels == wanted or (channels, wanted) == (1, 3):
         return
     raise IncompatibleInputs(
-        "teacher_input_mismatch",
-        f"The teacher takes images of {shape_text(teacher.input.shape_CHW)} and the dataset has "
-        f"{shape_text(dataset.shape_CHW)} (channels x height x width). Height and width are "
-        "brought to the teacher's, and grey images to three channels, but no other channels. "
-        "Upload a dataset with the teacher's channels, or a teacher for the dataset's.",
-        pointer=pointer,
+        f"{place.noun}_input_mismatch",
+        f"The {place.noun} takes images of {shape_text(network.input.shape_CHW)} and the dataset "
+        f"has {shape_text(dataset.shape_CHW)} (channels x height x width). Height and width are "
+        f"brought to the {place.noun}'s, and grey images to three channels, but no other channels. "
+        f"Upload a dataset with the {place.noun}'s channels, or a {place.noun} for the dataset's.",
+        pointer=place.pointer,
     )
 
 
-def _check_classes(teacher: NetworkDescription, dataset: DatasetFacts, *, pointer: str) -> None:
+def _check_classes(network: NetworkDescription, dataset: DatasetFacts, place: _Place) -> None:
     num_classes = len(dataset.class_names)
-    if teacher.num_classes != num_classes:
+    if network.num_classes != num_classes:
         raise IncompatibleInputs(
-            "teacher_classes_mismatch",
-            f"The teacher has {teacher.num_classes} outputs and the dataset has {num_classes} "
+            f"{place.noun}_classes_mismatch",
+            f"The {place.noun} has {network.num_classes} outputs and the dataset has {num_classes} "
             f"classes (labels 0 to {num_classes - 1}). They must be the same classes, in the "
             "same order.",
-            pointer=pointer,
+            pointer=place.pointer,
         )
-    if not has_classes(teacher, dataset.class_names):
+    if not has_classes(network, dataset.class_names):
         raise IncompatibleInputs(
-            "teacher_class_names_mismatch",
-            f"The teacher's classes are [{list_classes(teacher.class_names)}] and the dataset's "
-            f"are [{list_classes(dataset.class_names)}]; label i must mean the same in both.",
-            pointer=pointer,
+            f"{place.noun}_class_names_mismatch",
+            f"The {place.noun}'s classes are [{list_classes(network.class_names)}] and the "
+            f"dataset's are [{list_classes(dataset.class_names)}]; label i must mean the same in "
+            "both.",
+            pointer=place.pointer,
         )
 
 
@@ -187,7 +209,7 @@ def _check_classes_left(job: TrainJob | DistillJob, dataset: DatasetFacts) -> No
         )
 
 
-def _check_splits(job: TrainJob | DistillJob, dataset: DatasetFacts) -> None:
+def _check_splits(job: AnyJob, dataset: DatasetFacts) -> None:
     for split in job.evaluation.splits:
         if split not in dataset.splits:
             raise IncompatibleInputs(

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from kdcore.errors import ArtifactsDamaged
 from kdcore.report import Environment
-from kdcore.spec import DistillJob, JobSpec, TrainJob
+from kdcore.spec import AnyJob, JobSpec
 
 MANIFEST_NAME = "manifest.json"
 
@@ -33,8 +33,8 @@ class ManifestFile(_ManifestModel):
     sha256: Digest
 
 
-class ManifestTeacher(_ManifestModel):
-    """A teacher: its id where the job ran, and the digest of its weights as safetensors."""
+class ManifestNetwork(_ManifestModel):
+    """A model that came in: its id where the job ran, and the digest of its safetensors."""
 
     model: str
     sha256: Digest
@@ -76,7 +76,8 @@ class Manifest(_ManifestModel):
     job_id: str | None = Field(None, description="null for a job that no service ran.")
     spec: JobSpec = Field(description="With every default filled in.")
     environment: Environment = Field(description="Seed, device, precision, versions, revision.")
-    teachers: tuple[ManifestTeacher, ...]
+    teachers: tuple[ManifestNetwork, ...] = ()
+    models: tuple[ManifestNetwork, ...] = Field((), description="Those that were evaluated.")
     dataset: ManifestDataset = Field(description="What the job evaluates on.")
     transfer_dataset: ManifestDataset | None = Field(
         None, description="What it learned from; null where that is the train split of `dataset`."
@@ -88,9 +89,10 @@ class Manifest(_ManifestModel):
 def build_manifest(
     folder: Path,
     *,
-    spec: TrainJob | DistillJob,
+    spec: AnyJob,
     environment: Environment,
-    teachers: Sequence[ManifestTeacher],
+    teachers: Sequence[ManifestNetwork] = (),
+    models: Sequence[ManifestNetwork] = (),
     dataset: ManifestDataset,
     transfer_dataset: ManifestDataset | None = None,
     attempts: Sequence[ManifestAttempt] = (),
@@ -111,6 +113,7 @@ def build_manifest(
         spec=spec,
         environment=environment,
         teachers=tuple(teachers),
+        models=tuple(models),
         dataset=dataset,
         transfer_dataset=transfer_dataset,
         attempts=tuple(attempts),

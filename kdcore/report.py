@@ -111,6 +111,15 @@ class Difference(_ReportModel):
     expected_calibration_error: float
 
 
+class MeanScores(_ReportModel):
+    """Means over networks of what each scores on one split."""
+
+    num_errors: float
+    accuracy: float
+    cross_entropy: float
+    expected_calibration_error: float
+
+
 class CalibrationReport(_ReportModel):
     """Class biases shifted after training: by how much, and what networks scored before.
 
@@ -141,7 +150,7 @@ class Environment(_ReportModel):
 class Report(_ReportModel):
     """The whole evaluation of a finished job."""
 
-    kind: Literal["train", "distill"]
+    kind: Literal["train", "distill", "evaluate"]
     dataset: str | None = Field(
         None, description="What all networks are measured on; null in reports of older versions."
     )
@@ -155,6 +164,13 @@ class Report(_ReportModel):
     calibration: CalibrationReport | None = Field(
         default=None, description="null where class biases are as training left them."
     )
-    evaluated_weights: Literal["last_epoch"] = "last_epoch"
+    mean_of_networks: dict[str, MeanScores] | None = Field(
+        default=None,
+        description="Per split, the unweighted mean of what several evaluated networks score "
+        "alone; the column `ensemble` is what they score together.",
+    )
+    evaluated_weights: Literal["last_epoch", "as_given"] = Field(
+        default="last_epoch", description="`as_given` where nothing was trained."
+    )
     class_names: tuple[str, ...]
     environment: Environment

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
+from kdcore.artifacts import Artifact, Provenance, list_artifacts, manifest_dataset
 from kdcore.calibration import calibrate, report_calibration
-from kdcore.checkpoints import sha256_of
 from kdcore.data import ArrayDataset, SplitName
 from kdcore.devices import Compute
 from kdcore.evaluation import (
@@ -25,10 +25,8 @@ from kdcore.export.model_card import write_model_card
 from kdcore.export.report_html import write_report_html
 from kdcore.export.series import MetricSeries
 from kdcore.manifest import (
-    ManifestAttempt,
     ManifestDataset,
-    ManifestSplit,
-    ManifestTeacher,
+    ManifestNetwork,
     build_manifest,
 )
 from kdcore.models import Classifier, build_network, channels_last, load_weights
@@ -41,39 +39,6 @@ from kdcore.trainer.history import History
 
 # Enough real images to tell a wrong export from rounding.
 _SAMPLE_IMAGES = 64
-
-_MEDIA_TYPES = {
-    ".safetensors": "application/octet-stream",
-    ".onnx": "application/octet-stream",
-    ".pt2": "application/octet-stream",
-    ".json": "application/json",
-    ".html": "text/html; charset=utf-8",
-    ".csv": "text/csv; charset=utf-8",
-    ".log": "text/plain; charset=utf-8",
-    ".md": "text/markdown; charset=utf-8",
-}
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One file of a finished job."""
-
-    name: str
-    path: Path
-    sha256: str
-    size_bytes: int
-    media_type: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a job ran: what a service knows and a library does not."""
-
-    job_id: str | None = None
-    attempts: tuple[ManifestAttempt, ...] = ()
-
-
-UNKNOWN_PROVENANCE = Provenance()
 
 
 @dataclass(frozen=True)
@@ -123,13 +88,13 @@ def write_results(
         spec=outcome.spec,
         environment=report.environment,
         teachers=_manifest_teachers(outcome),
-        dataset=_manifest_dataset(outcome.spec.dataset, outcome.dataset),
+        dataset=manifest_dataset(outcome.spec.dataset, outcome.dataset),
         transfer_dataset=_manifest_transfer_dataset(outcome),
         attempts=provenance.attempts,
         job_id=provenance.job_id,
     )
     write_manifest(folder, manifest)
-    return report, _artifacts(folder)
+    return report, list_artifacts(folder)
 
 
 def _rebuild(outcome: Outcome, run: Run) -> Classifier:
@@ -281,11 +246,11 @@ def _write_texts(outcome: Outcome, report: Report, folder: Path) -> None:
     write_text(folder / "training.log", "".join(f"{line}\n" for line in outcome.log_lines()))
 
 
-def _manifest_teachers(outcome: Outcome) -> list[ManifestTeacher]:
+def _manifest_teachers(outcome: Outcome) -> list[ManifestNetwork]:
     if not isinstance(outcome.spec, DistillJob):
         return []
     return [
-        ManifestTeacher(model=teacher.model, sha256=sha256)
+        ManifestNetwork(model=teacher.model, sha256=sha256)
         for teacher, sha256 in zip(outcome.spec.teachers, outcome.teachers.sha256, strict=True)
     ]
 
@@ -294,33 +259,4 @@ def _manifest_transfer_dataset(outcome: Outcome) -> ManifestDataset | None:
     name = outcome.spec.transfer.dataset
     if name is None or outcome.transfer_dataset is None:
         return None
-    return _manifest_dataset(name, outcome.transfer_dataset)
-
-
-def _manifest_dataset(name: str, dataset: ArrayDataset) -> ManifestDataset:
-    splits = dataset.description.splits
-    return ManifestDataset(
-        dataset=name,
-        splits={
-            name: ManifestSplit(
-                num_examples=split.num_examples,
-                images_sha256=split.images_sha256,
-                labels_sha256=split.labels_sha256,
-            )
-            for name, split in splits.items()
-        },
-    )
-
-
-def _artifacts(folder: Path) -> tuple[Artifact, ...]:
-    paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
-    return tuple(
-        Artifact(
-            name=path.name,
-            path=path,
-            sha256=sha256_of(path),
-            size_bytes=path.stat().st_size,
-            media_type=_MEDIA_TYPES[path.suffix],
-        )
-        for path in paths
-    )
+    return manifest_dataset(name, outcome.transfer_dataset)

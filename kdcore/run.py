@@ -7,24 +7,20 @@ from pathlib import Path
 
 import torch
 
+from kdcore.artifacts import UNKNOWN_PROVENANCE, Artifact, Provenance
 from kdcore.checkpoints import sha256_of
 from kdcore.compatibility import DatasetFacts, check_job_fits
 from kdcore.data import ArrayDataset
 from kdcore.devices import choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
+from kdcore.evaluate_job import evaluate_models
 from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
 from kdcore.pairing import has_pairs
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
 from kdcore.resolution import resolve_job
-from kdcore.results import (
-    UNKNOWN_PROVENANCE,
-    Artifact,
-    Outcome,
-    Provenance,
-    write_results,
-)
-from kdcore.spec import DistillJob
+from kdcore.results import Outcome, write_results
+from kdcore.spec import AnyJob, DistillJob, EvaluateJob, networks_of
 from kdcore.teacher import TeacherInput, admit_teachers, load_teachers
 from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
 
@@ -49,7 +45,7 @@ def never_stop() -> bool:
 
 
 def run(
-    spec: JobSpec,
+    spec: AnyJob,
     *,
     dataset: ArrayDataset,
     transfer_dataset: ArrayDataset | None = None,
@@ -62,7 +58,7 @@ def run(
     checkpoint_seconds: float = 20.0,
     provenance: Provenance = UNKNOWN_PROVENANCE,
 ) -> RunResult:
-    """Train, evaluate and export what `spec` asks for.
+    """Train, evaluate and export what `spec` asks for; of an `evaluate` job only measure.
 
     Layers that the method leaves open are chosen first, and its stages planned: results name them.
     Writes `checkpoints/` and `artifacts/` below `folder`. If `folder/checkpoints` holds a
@@ -73,7 +69,7 @@ def run(
         spec: The job.
         dataset: The images and labels; `spec.dataset` is only a name here.
         transfer_dataset: Whose train split is learned from, if the spec names another dataset.
-        teachers: One for each of `spec.teachers`, in their order.
+        teachers: One for each of `spec.teachers`, or of `spec.models`, in their order.
         folder: Where to write; made if missing.
         device: "auto", "cpu", "cuda" or "cuda:1".
         num_threads: CPU threads; all usable cores if left out. A resumed job keeps its number.
@@ -90,6 +86,20 @@ def run(
     """
     reporter(StageStarted(stage="preparing"))
     _check_inputs(spec, dataset, teachers, transfer_dataset)
+    if isinstance(spec, EvaluateJob):
+        compute = choose_compute(device=device, precision="float32", num_threads=num_threads)
+        with computing(compute), _memory_errors():
+            report, artifacts = evaluate_models(
+                spec,
+                dataset=dataset,
+                networks=teachers,
+                folder=folder / "artifacts",
+                compute=compute,
+                reporter=reporter,
+                should_stop=should_stop,
+                provenance=provenance,
+            )
+        return RunResult(report, artifacts)
     spec = _resolved(spec, dataset, teachers)
     checkpoints = CheckpointFolder(folder / "checkpoints")
     resumed = checkpoints.newest()
@@ -149,19 +159,20 @@ def run(
 
 
 def _check_inputs(
-    spec: JobSpec,
+    spec: AnyJob,
     dataset: ArrayDataset,
     teachers: Sequence[TeacherInput],
     transfer_dataset: ArrayDataset | None,
 ) -> None:
-    wanted = len(spec.teachers) if isinstance(spec, DistillJob) else 0
+    wanted = len(networks_of(spec))
     if len(teachers) != wanted:
+        noun = "models" if isinstance(spec, EvaluateJob) else "teachers"
         raise IncompatibleInputs(
-            "teachers_missing",
-            f"The spec names {wanted} teachers and {len(teachers)} were given; give one for each.",
-            pointer="/teachers",
+            f"{noun}_missing",
+            f"The spec names {wanted} {noun} and {len(teachers)} were given; give one for each.",
+            pointer=f"/{noun}",
         )
-    if (spec.transfer.dataset is None) != (transfer_dataset is None):
+    if (len(spec.datasets) == 1) != (transfer_dataset is None):
         raise IncompatibleInputs(
             "transfer_dataset_missing",
             "Give transfer_dataset if the spec names transfer.dataset, and only then.",

@@ -15,8 +15,8 @@ from kdstore.pages import Page, read_page
 from kdstore.tables import Artifact, JsonObject, Model, ValidationStatus
 from kdstore.validation import ValidationFence
 
-# The network that a job made, by the job's kind.
-_WEIGHTS_OF_KIND = {"distill": "student", "train": "network"}
+# The network that a job made, by the job's kind; an evaluation makes none.
+_WEIGHTS_OF_KIND = {"distill": "student", "train": "network", "evaluate": "network"}
 
 
 @dataclass(frozen=True)

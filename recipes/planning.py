@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from kdcore.catalog.methods import MethodEntry, methods
-from kdcore.spec import DistillJob, TrainJob, parse_job
+from kdcore.spec import AnyJob, EvaluateJob, networks_of, parse_job
 from recipes.description import FULL_SCALE, Axis, Recipe, RecipeStep, Scale, Settings
 
 _FULL = Scale(summary="the whole recipe")
@@ -31,8 +31,13 @@ class PlannedJob:
     name: str
     step: str
     point: Mapping[str, str]
-    spec: TrainJob | DistillJob
+    spec: AnyJob
     needs: tuple[str, ...]
+
+    @property
+    def seed(self) -> int:
+        """What the job draws from; 0 for an evaluation, which draws nothing."""
+        return 0 if isinstance(self.spec, EvaluateJob) else self.spec.training.seed
 
 
 def scale_of(recipe: Recipe, name: str) -> Scale:
@@ -78,7 +83,7 @@ def _jobs_of(step: RecipeStep, folder: Path, scale: Scale) -> Iterator[PlannedJo
                 varied = with_settings(varied, change.settings)
         suffix = "".join(f".{name}-{label}" for name, label in labels.items())
         spec = parse_job(varied | {"name": f"{document.get('name', step.name)}{suffix}"})
-        yield PlannedJob(f"{step.name}{suffix}", step.name, labels, spec, models_of(spec))
+        yield PlannedJob(f"{step.name}{suffix}", step.name, labels, spec, networks_of(spec))
 
 
 def _points(axis: Axis, scale: Scale) -> dict[str, Settings]:
@@ -98,13 +103,6 @@ def _setting_of(entry: MethodEntry) -> Settings:
     """Choose a method with its defaults; one that takes no teacher gets none."""
     chosen: Settings = {"/method": {"name": entry.name}}
     return chosen if entry.needs.max_teachers else {**chosen, "/teachers": []}
-
-
-def models_of(spec: TrainJob | DistillJob) -> tuple[str, ...]:
-    """Name the models that a job uses, in its order."""
-    if isinstance(spec, TrainJob):
-        return ()
-    return tuple(teacher.model for teacher in spec.teachers)
 
 
 def with_settings(document: Any, settings: Mapping[str, JsonValue]) -> Any:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from kdcore.data import DatasetDescription
 from kdcore.report import Report, SplitScores
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import JobSpec
 from recipes.description import SEED_AXIS, Cell, Expectation, Recipe
 from recipes.planning import PlannedJob
 from recipes.running import FailedJob, Outcome
@@ -62,7 +62,7 @@ class Group(_ResultModel):
     seconds: Spread | None = Field(description="Of a job; null where one was run elsewhere.")
     devices: tuple[str, ...]
     revisions: tuple[str | None, ...]
-    spec: DistillJob | TrainJob = Field(description="Of the first seed.")
+    spec: JobSpec = Field(description="Of the first seed.")
 
 
 class Comparison(_ResultModel):
@@ -133,7 +133,7 @@ def _group(step: str, point: dict[str, str], finished: list[FinishedJob]) -> Gro
     return Group(
         step=step,
         point=point,
-        seeds=tuple(job.planned.spec.training.seed for job in finished),
+        seeds=tuple(job.planned.seed for job in finished),
         columns={
             column: {
                 measure: Spread.over([_column(report, column, measure) for report in reports])
@@ -185,7 +185,7 @@ def _by_seed(
 ) -> dict[int, float]:
     """Measure a cell in each of its runs, by their seed."""
     return {
-        job.planned.spec.training.seed: _measure(_scores(job.report, cell), expectation)
+        job.planned.seed: _measure(_scores(job.report, cell), expectation)
         for job in finished
         if job.planned.step == cell.step and _point(job.planned) == cell.where
     }

@@ -12,7 +12,7 @@ from typing import Any
 from kdcore.data import ArrayDataset, load_dataset
 from kdcore.errors import KdcoreError
 from kdcore.run import run
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import AnyJob
 from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 from recipes.store import FinishedJob, add_spent, content_digest, find_finished
@@ -40,7 +40,7 @@ class FailedJob:
 class _Task:
     """What crosses into the process that trains."""
 
-    spec: TrainJob | DistillJob
+    spec: AnyJob
     dataset: Path
     teachers: tuple[TeacherInput, ...]
     folder: Path

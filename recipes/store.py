@@ -13,7 +13,7 @@ from kdcore.errors import ArtifactsDamaged
 from kdcore.export import verify_manifest
 from kdcore.report import Report
 from kdcore.resolution import resolve_job
-from kdcore.spec import DistillJob, TrainJob, parse_network
+from kdcore.spec import AnyJob, DistillJob, EvaluateJob, parse_network
 from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 
@@ -51,7 +51,7 @@ class FinishedJob:
 
 
 def content_digest(
-    spec: TrainJob | DistillJob, data_digests: Sequence[str], teachers: Sequence[TeacherInput]
+    spec: AnyJob, data_digests: Sequence[str], teachers: Sequence[TeacherInput]
 ) -> str:
     """Tell jobs apart by what they compute; fields that have their default do not count."""
     content = [
@@ -102,7 +102,7 @@ def _read_spent(folder: Path) -> Spent | None:
     return Spent.model_validate_json(path.read_bytes()) if path.exists() else None
 
 
-def _is_same(found: TrainJob | DistillJob, asked: TrainJob | DistillJob) -> bool:
+def _is_same(found: AnyJob, asked: AnyJob) -> bool:
     """Compare what two jobs train: not their names and what is measured or exported of them."""
     if isinstance(asked, DistillJob) and isinstance(found, DistillJob):
         asked = resolve_job(asked, student_layers=None, teacher_layers=None)
@@ -110,5 +110,7 @@ def _is_same(found: TrainJob | DistillJob, asked: TrainJob | DistillJob) -> bool
         if not getattr(asked.method, "layers", chosen):
             method = asked.method.model_copy(update={"layers": chosen})
             asked = asked.model_copy(update={"method": method})
+    if isinstance(asked, EvaluateJob) or isinstance(found, EvaluateJob):
+        return found.model_copy(update={"name": asked.name}) == asked
     beside = ("name", "evaluation", "exports", "limits", "tags")
     return found.model_copy(update={field: getattr(asked, field) for field in beside}) == asked

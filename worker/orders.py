@@ -7,7 +7,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from kdcore.manifest import ManifestAttempt
-from kdcore.spec import DistillJob, TrainJob, parse_network
+from kdcore.spec import AnyJob, networks_of, parse_network
 from kdstore import datasets, jobs, models
 from kdstore.db import reading
 from kdstore.errors import KdstoreError, StorageError
@@ -34,9 +34,7 @@ class InputNotReady(KdstoreError):
         super().__init__(f"{wanted} is {status}. Wait until it is ready, then retry the job.")
 
 
-def make_order(
-    runtime: Runtime, claim: jobs.Claim, spec: TrainJob | DistillJob, *, folder: Path
-) -> TrainOrder:
+def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Path) -> TrainOrder:
     """Put everything that the job needs below `folder`, and write the order.
 
     Raises:
@@ -78,7 +76,7 @@ def make_order(
 
 def _num_threads(
     runtime: Runtime,
-    spec: TrainJob | DistillJob,
+    spec: AnyJob,
     dataset: Dataset,
     teachers: Sequence[TeacherFiles],
 ) -> int:
@@ -92,11 +90,10 @@ def _num_threads(
     )
 
 
-def _teachers(session: Session, claim: jobs.Claim, spec: TrainJob | DistillJob) -> list[Model]:
-    wanted = spec.teachers if isinstance(spec, DistillJob) else ()
+def _teachers(session: Session, claim: jobs.Claim, spec: AnyJob) -> list[Model]:
     return [
-        models.get(session, workspace_id=claim.workspace_id, model_id=reference.model)
-        for reference in wanted
+        models.get(session, workspace_id=claim.workspace_id, model_id=model_id)
+        for model_id in networks_of(spec)
     ]
 
 

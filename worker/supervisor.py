@@ -9,7 +9,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from kdcore.errors import Fault, KdcoreError, SpecInvalid
-from kdcore.spec import DistillJob, TrainJob, parse_job
+from kdcore.spec import AnyJob, parse_job
 from kdstore import jobs
 from kdstore.artifacts import NewArtifact
 from kdstore.errors import AttemptLost, NotFound, StorageError
@@ -106,7 +106,7 @@ class Attempt:
         _log.info(message, extra={**ids, **facts})
 
     def _work(
-        self, spec: TrainJob | DistillJob, folder: Path, watch: AttemptWatch
+        self, spec: AnyJob, folder: Path, watch: AttemptWatch
     ) -> Delivered | Stopped | Failure:
         """Do everything but the end; each way in which it can go wrong is an outcome."""
         try:
@@ -124,7 +124,7 @@ class Attempt:
                 return self._system_failure(watch, "disk_full", _DISK_FULL, cause="disk_full")
             return self._system_failure(watch, "internal_error", _INTERNAL)
 
-    def _train(self, spec: TrainJob | DistillJob, folder: Path, watch: AttemptWatch) -> Outcome:
+    def _train(self, spec: AnyJob, folder: Path, watch: AttemptWatch) -> Outcome:
         runtime = self._runtime
         for dataset in spec.datasets:
             ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)

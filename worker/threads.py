@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from kdcore.catalog.cost import network_cost
 from kdcore.errors import InvalidInput
-from kdcore.spec import DistillJob, ImageInput, NetworkDescription, TrainJob
+from kdcore.spec import AnyJob, DistillJob, EvaluateJob, ImageInput, NetworkDescription, TrainJob
 from kdcore.spec.runs import TEACHERS, plan_runs
 from kdstore.tables import JsonObject
 
@@ -17,7 +17,7 @@ _BACKWARD_FACTOR = 3  # forward, gradient of the weights, gradient of the inputs
 
 
 def choose_threads(
-    spec: TrainJob | DistillJob,
+    spec: AnyJob,
     *,
     dataset: JsonObject,
     teachers: Sequence[NetworkDescription],
@@ -27,6 +27,8 @@ def choose_threads(
 
     `dataset` is a dataset's description, as its row has it.
     """
+    if isinstance(spec, EvaluateJob):
+        return available  # large batches, forward alone
     flops = step_flops(spec, dataset=dataset, teachers=teachers)
     return 1 if flops is not None and flops < _SINGLE_THREAD_FLOPS else available
 

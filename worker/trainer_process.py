@@ -10,6 +10,7 @@ from types import FrameType
 
 import torch
 
+from kdcore.artifacts import Provenance
 from kdcore.data import load_dataset
 from kdcore.devices import choose_compute
 from kdcore.errors import (
@@ -20,7 +21,6 @@ from kdcore.errors import (
     SpecInvalid,
     TimeLimitReached,
 )
-from kdcore.results import Provenance
 from kdcore.run import TeacherInput, run
 from worker.child_link import ParentLink
 from worker.messages import (

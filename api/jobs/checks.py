@@ -14,12 +14,15 @@ from kdcore.catalog.cost import Cost, network_cost
 from kdcore.compatibility import check_job_fits
 from kdcore.errors import IncompatibleInputs, Problem, SpecInvalid
 from kdcore.spec import (
+    AnyJob,
     Architecture,
     DatasetDescription,
     DistillJob,
+    EvaluateJob,
     MutualLearning,
     NetworkDescription,
     TrainJob,
+    networks_of,
 )
 from kdstore import datasets, models
 from kdstore.errors import NotFound
@@ -29,8 +32,8 @@ RowT = TypeVar("RowT", Dataset, Model)
 
 
 @dataclass(frozen=True)
-class CheckedTeacher:
-    """A teacher that is ready and fits."""
+class CheckedModel:
+    """A model that is ready and fits: a teacher, or one that is to be evaluated."""
 
     model: Model
     description: NetworkDescription
@@ -38,7 +41,7 @@ class CheckedTeacher:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that can run, with the layers and stages that its networks decide.
+    """A job that can train, with the layers and stages that its networks decide.
 
     `cost` is that of the network that it is for, `largest` that of the largest network which it
     trains; None for torchvision's.
@@ -48,16 +51,25 @@ class CheckedJob:
     dataset: DatasetDescription
     transfer_dataset: DatasetDescription | None
     """What it learns from, if not the train split of `dataset`."""
-    teachers: tuple[CheckedTeacher, ...]
+    teachers: tuple[CheckedModel, ...]
     cost: Cost | None
     largest: Cost | None
 
 
-def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> CheckedJob:
+@dataclass(frozen=True)
+class CheckedEvaluation:
+    """An evaluation that can run."""
+
+    job: EvaluateJob
+    dataset: DatasetDescription
+    models: tuple[CheckedModel, ...]
+
+
+def check(session: Session, *, workspace_id: str, job: AnyJob) -> CheckedJob | CheckedEvaluation:
     """Check everything about a job that needs no tensor.
 
     Raises:
-        InputsUnusable: dataset or teachers are not there or not ready; all of them are named.
+        InputsUnusable: dataset or models are not there or not ready; all of them are named.
         IncompatibleInputs: they do not fit the job, or one another; nor do layers it names.
     """
     problems: list[Problem] = []
@@ -73,7 +85,7 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
             job.datasets, ("/dataset", "/transfer/dataset"), strict=False
         )
     ]
-    teachers = _ready_teachers(session, workspace_id=workspace_id, job=job, problems=problems)
+    found = _ready_models(session, workspace_id=workspace_id, job=job, problems=problems)
     descriptions = [description for description in described if description is not None]
     if problems or len(descriptions) < len(described):
         raise InputsUnusable(problems)
@@ -81,13 +93,15 @@ def check(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) ->
     check_job_fits(
         job,
         facts_of(dataset),
-        [teacher.description for teacher in teachers],
+        [each.description for each in found],
         transfer_dataset=None if transfer is None else facts_of(transfer),
     )
+    if isinstance(job, EvaluateJob):
+        return CheckedEvaluation(job, dataset, found)
     cost = _cost_of_trained(job, dataset)
     largest = _largest([cost, *_costs_of_assistants(job, dataset)])
-    resolved = layers.resolve(job, dataset, [teacher.model for teacher in teachers])
-    return CheckedJob(resolved, dataset, transfer, teachers, cost, largest)
+    resolved = layers.resolve(job, dataset, [each.model for each in found])
+    return CheckedJob(resolved, dataset, transfer, found, cost, largest)
 
 
 def _largest(costs: Sequence[Cost | None]) -> Cost | None:
@@ -113,29 +127,25 @@ def _described_dataset(
     return None if dataset is None else description_of(dataset)
 
 
-def _ready_teachers(
-    session: Session,
-    *,
-    workspace_id: str,
-    job: TrainJob | DistillJob,
-    problems: list[Problem],
-) -> tuple[CheckedTeacher, ...]:
-    """Read the job's teachers; those that are not there or not ready are noted as problems."""
-    teachers: list[Model] = []
-    for index, reference in enumerate(job.teachers if isinstance(job, DistillJob) else ()):
+def _ready_models(
+    session: Session, *, workspace_id: str, job: AnyJob, problems: list[Problem]
+) -> tuple[CheckedModel, ...]:
+    """Read the job's models; those that are not there or not ready are noted as problems."""
+    field = "models" if isinstance(job, EvaluateJob) else "teachers"
+    found: list[Model] = []
+    for index, wanted in enumerate(networks_of(job)):
         model = _ready(
-            lambda model_id=reference.model: models.get(  # type: ignore[misc]  # binds the id now
+            lambda model_id=wanted: models.get(  # type: ignore[misc]  # binds the id now
                 session, workspace_id=workspace_id, model_id=model_id
             ),
             noun="model",
-            pointer=f"/teachers/{index}/model",
+            pointer=f"/{field}/{index}/model",
             problems=problems,
         )
         if model is not None:
-            teachers.append(model)
+            found.append(model)
     return tuple(
-        CheckedTeacher(model, NetworkDescription.model_validate(model.description))
-        for model in teachers
+        CheckedModel(model, NetworkDescription.model_validate(model.description)) for model in found
     )
 
 

@@ -24,6 +24,20 @@ TRAIN_REQUEST: JSON = {
     "training": {"num_epochs": 30},
 }
 
+EVALUATE_REQUEST: JSON = {
+    "kind": "evaluate",
+    "name": "three students together",
+    "dataset": "digits",
+    "models": [
+        {"model": "mdl_2m8x0c7q4n9w1r3t6y8zvk"},
+        {"model": "mdl_7q4n9w1r3t6y8zvk2m8x0c"},
+        {"model": "mdl_9w1r3t6y8zvk2m8x0c7q4n"},
+    ],
+    "average": "probabilities",
+}
+
+REQUESTS = (DISTILL_REQUEST, TRAIN_REQUEST, EVALUATE_REQUEST)
+
 PROGRESS: JSON = {
     "fraction": 0.31,
     "run": "student",
@@ -74,6 +88,7 @@ VALIDATION: JSON = {
             "accuracy": 0.9933,
         }
     ],
+    "models": [],
     "student": {"parameters": 1_276_810, "flops": 2_550_400},
     "network": None,
     "estimate": {"memory_bytes_at_least": 75_000_000, "training_seconds": 240.0},

@@ -6,8 +6,8 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.datasets.facts import image_bytes
-from api.jobs.checks import CheckedJob, CheckedTeacher
-from api.jobs.schemas import Estimate, JobValidation, NetworkCost, TeacherFacts
+from api.jobs.checks import CheckedEvaluation, CheckedJob, CheckedModel
+from api.jobs.schemas import Estimate, JobValidation, ModelFacts, NetworkCost
 from api.schemas import JsonObject
 from kdcore.compatibility import shape_text
 from kdcore.pairing import has_pairs
@@ -16,10 +16,15 @@ from kdstore.tables import Attempt, Job, JobReport, Model
 
 _BYTES_PER_VALUE = 4  # float32: weights, gradients and moments
 _JOBS_LOOKED_AT = 50
+_ACTIVATIONS = "The memory that activations take is not counted."
 
 
-def forecast(session: Session, *, workspace_id: str, checked: CheckedJob) -> JobValidation:
+def forecast(
+    session: Session, *, workspace_id: str, checked: CheckedJob | CheckedEvaluation
+) -> JobValidation:
     """Describe a job that has been checked; nothing is created."""
+    if isinstance(checked, CheckedEvaluation):
+        return _forecast_evaluation(session, workspace_id=workspace_id, checked=checked)
     job = checked.job
     cost = NetworkCost(
         parameters=checked.cost.parameters if checked.cost else None,
@@ -32,9 +37,10 @@ def forecast(session: Session, *, workspace_id: str, checked: CheckedJob) -> Job
     return JobValidation(
         spec=job.model_dump(mode="json"),
         teachers=[
-            _teacher(session, workspace_id=workspace_id, dataset_id=job.dataset, teacher=teacher)
+            _facts(session, workspace_id=workspace_id, dataset_id=job.dataset, checked=teacher)
             for teacher in checked.teachers
         ],
+        models=[],
         student=cost if isinstance(job, DistillJob) else None,
         network=cost if isinstance(job, TrainJob) else None,
         estimate=estimate,
@@ -42,11 +48,32 @@ def forecast(session: Session, *, workspace_id: str, checked: CheckedJob) -> Job
     )
 
 
-def _teacher(
-    session: Session, *, workspace_id: str, dataset_id: str, teacher: CheckedTeacher
-) -> TeacherFacts:
-    model = teacher.model
-    return TeacherFacts(
+def _forecast_evaluation(
+    session: Session, *, workspace_id: str, checked: CheckedEvaluation
+) -> JobValidation:
+    job = checked.job
+    # Networks and images; what one batch of one network takes is not counted.
+    values = sum(each.model.parameters or 0 for each in checked.models)
+    memory = values * _BYTES_PER_VALUE + image_bytes(checked.dataset)
+    return JobValidation(
+        spec=job.model_dump(mode="json"),
+        teachers=[],
+        models=[
+            _facts(session, workspace_id=workspace_id, dataset_id=job.dataset, checked=each)
+            for each in checked.models
+        ],
+        student=None,
+        network=None,
+        estimate=Estimate(memory_bytes_at_least=memory, training_seconds=None),
+        warnings=[_ACTIVATIONS],
+    )
+
+
+def _facts(
+    session: Session, *, workspace_id: str, dataset_id: str, checked: CheckedModel
+) -> ModelFacts:
+    model = checked.model
+    return ModelFacts(
         model=model.id,
         parameters=model.parameters,
         flops=model.flops,
@@ -145,7 +172,7 @@ def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
             "network is built; they are in the report."
         )
     else:
-        warnings.append("The memory that activations take is not counted.")
+        warnings.append(_ACTIVATIONS)
     if estimate.training_seconds is None:
         warnings.append("No finished job has the same networks and data, so no time is estimated.")
     elif estimate.training_seconds > job.limits.max_seconds:

@@ -25,7 +25,10 @@ from kdstore.tables import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
-JobBody = Annotated[JobSpec, Body(examples=[examples.DISTILL_REQUEST, examples.TRAIN_REQUEST])]
+JobBody = Annotated[
+    JobSpec,
+    Body(examples=[examples.DISTILL_REQUEST, examples.TRAIN_REQUEST, examples.EVALUATE_REQUEST]),
+]
 Tags = Annotated[
     list[Annotated[str, Query(pattern=r"^[^:]{1,64}:.{0,256}$")]],
     Query(max_length=8, description="`name:value`; only jobs that have every tag given."),
@@ -54,7 +57,7 @@ def validate_job(job: JobBody, reader: ReaderDependency) -> JobValidation:
 def create_job(
     job: JobBody, writer: WriterDependency, creating: CreatingRequestDependency
 ) -> Response:
-    """Queue a training (`train`) or a distillation (`distill`)."""
+    """Queue a training (`train`), a distillation (`distill`) or an evaluation (`evaluate`)."""
 
     def create() -> Created:
         created = service.create(writer.session, workspace_id=writer.workspace_id, job=job)

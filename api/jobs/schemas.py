@@ -12,7 +12,7 @@ from kdcore.progress import Stage
 from kdcore.report import Run
 from kdstore.jobs import ExitCause, JobStatus
 
-JobKind = Literal["train", "distill"]
+JobKind = Literal["train", "distill", "evaluate"]
 
 
 class ProgressRead(Answer):
@@ -83,8 +83,8 @@ class NetworkCost(Answer):
     flops: int | None = Field(description="Of one image; 2 per multiply-add.")
 
 
-class TeacherFacts(NetworkCost):
-    """A teacher, as far as it is known."""
+class ModelFacts(NetworkCost):
+    """A model that a job needs, as far as it is known."""
 
     model: str
     accuracy: float | None = Field(description="On this dataset's test split, if a job found it.")
@@ -109,9 +109,10 @@ class JobValidation(Answer):
     spec: JsonObject = Field(
         description="With every default filled in, and with the layers and stages of its method."
     )
-    teachers: list[TeacherFacts]
-    student: NetworkCost | None = Field(description="null for kind train.")
-    network: NetworkCost | None = Field(description="null for kind distill.")
+    teachers: list[ModelFacts]
+    models: list[ModelFacts] = Field(description="Those to evaluate; empty for other kinds.")
+    student: NetworkCost | None = Field(description="null unless the kind is distill.")
+    network: NetworkCost | None = Field(description="null unless the kind is train.")
     estimate: Estimate
     warnings: list[str]
 

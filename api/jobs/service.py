@@ -15,19 +15,19 @@ from api.jobs.schemas import (
     ProgressRead,
 )
 from api.schemas import ListOf
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import AnyJob
 from kdstore import jobs
 from kdstore.jobs import JobStatus
 from kdstore.tables import Attempt, Job
 
 
-def validate(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> JobValidation:
+def validate(session: Session, *, workspace_id: str, job: AnyJob) -> JobValidation:
     """Tell what a job would be. Raises InputsUnusable, IncompatibleInputs, SpecInvalid."""
     checked = checks.check(session, workspace_id=workspace_id, job=job)
     return forecast(session, workspace_id=workspace_id, checked=checked)
 
 
-def create(session: Session, *, workspace_id: str, job: TrainJob | DistillJob) -> JobRead:
+def create(session: Session, *, workspace_id: str, job: AnyJob) -> JobRead:
     """Insert a job as queued. Raises InputsUnusable, IncompatibleInputs, SpecInvalid."""
     checked = checks.check(session, workspace_id=workspace_id, job=job)
     return describe(jobs.create(session, workspace_id=workspace_id, spec=checked.job), [])

@@ -9,6 +9,7 @@ from kdclient.cli.cancel import cancel
 from kdclient.cli.datasets import datasets
 from kdclient.cli.distill import distill
 from kdclient.cli.download import download
+from kdclient.cli.evaluate import evaluate
 from kdclient.cli.jobs import jobs
 from kdclient.cli.models import models
 from kdclient.cli.report import report
@@ -24,6 +25,7 @@ _COMMANDS = (
     upload,
     train,
     distill,
+    evaluate,
     jobs,
     watch,
     report,

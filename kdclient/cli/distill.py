@@ -7,7 +7,7 @@ import typer
 from kdclient.cli import job_options, options
 from kdclient.cli.job_options import CommonFields, merge, section, spec_from
 from kdclient.cli.options import connect, read_object
-from kdclient.cli.running import submit, teacher_id
+from kdclient.cli.running import model_id, submit
 
 TeacherList = Annotated[
     list[str] | None,
@@ -83,7 +83,7 @@ def distill(
     _set_method(spec, method, parameters)
     with connect(url, api_key) as client:
         if teacher:
-            spec["teachers"] = [{"model": teacher_id(client, each)} for each in teacher]
+            spec["teachers"] = [{"model": model_id(client, each)} for each in teacher]
         submit(client, spec, dry_run=dry_run, detach=detach)
 
 

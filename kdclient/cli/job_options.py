@@ -90,8 +90,13 @@ def spec_from(file: Path | None, kind: str, fields: CommonFields) -> dict[str, A
             fields.augmentation, option="--augmentation"
         )
     if fields.tags:
-        section(spec, "tags").update(_tag(text) for text in fields.tags)
+        section(spec, "tags").update(tags_of(fields.tags))
     return spec
+
+
+def tags_of(given: Sequence[str]) -> dict[str, str]:
+    """Read tags. Raises typer.BadParameter."""
+    return dict(_tag(text) for text in given)
 
 
 def merge(target: dict[str, Any], given: dict[str, Any]) -> None:

@@ -16,8 +16,8 @@ from kdclient.resources import Job, Plan
 _INTERRUPTED = 130  # what shells use for a program ended by Ctrl-C
 
 
-def teacher_id(client: Potstill, given: str) -> str:
-    """The id of the model to learn from; what a job trained becomes a model first."""
+def model_id(client: Potstill, given: str) -> str:
+    """The id of a model; what a job trained becomes a model first."""
     if not given.startswith("job_"):
         return given
     for model in client.models():

@@ -27,8 +27,8 @@ from kdcore.spec import (
 
 Rule = FixedOffsets | MatchPrior | BestOnValidation
 
-# Runs whose network is the job's student; those that only teach it stay as they taught.
-_CALIBRATED = ("student", "control", "peer")
+# What the job is for; networks that only teach the student stay as they taught.
+_CALIBRATED: tuple[Run, ...] = ("student", "control")
 
 
 def calibrate(
@@ -39,7 +39,7 @@ def calibrate(
     transfer_dataset: ArrayDataset | None = None,
     device: torch.device,
 ) -> dict[Run, torch.Tensor]:
-    """Shift the class biases of the student, of the control, and of peers, each by its own offsets.
+    """Shift the class biases of the student and of its control, each by its own offsets.
 
     Args:
         spec: Its `calibration` is the rule; `transfer` and the seed say which images it sees.
@@ -59,7 +59,7 @@ def calibrate(
     if isinstance(rule, NoCalibration):
         return offsets
     for run, classifier in classifiers.items():
-        if run.partition("_")[0] in _CALIBRATED:
+        if run in _CALIBRATED:
             offsets[run] = _find_offsets(
                 rule, spec, dataset, classifier, transfer_dataset=transfer_dataset, device=device
             )

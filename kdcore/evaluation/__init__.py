@@ -10,6 +10,7 @@ from kdcore.evaluation.network_report import (
     EvaluatedNetwork,
     difference,
     evaluate_network,
+    mean_scores,
 )
 from kdcore.evaluation.predict import predict_logits
 from kdcore.evaluation.scores import calibration_error, score
@@ -25,6 +26,7 @@ __all__ = [
     "evaluate_ensemble",
     "evaluate_network",
     "exact_float32",
+    "mean_scores",
     "measure_latency",
     "predict_logits",
     "score",

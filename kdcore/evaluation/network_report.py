@@ -5,6 +5,7 @@ N examples of a split, C classes.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from types import MappingProxyType
 
 import safetensors.torch
@@ -16,7 +17,7 @@ from kdcore.evaluation.latency import measure_latency
 from kdcore.evaluation.predict import predict_logits
 from kdcore.evaluation.scores import score
 from kdcore.models import Classifier, count_flops, count_parameters
-from kdcore.report import Difference, NetworkReport
+from kdcore.report import Difference, MeanScores, NetworkReport, SplitScores
 
 DEFAULT_BATCH_SIZE = 256
 
@@ -91,6 +92,16 @@ def difference(student: NetworkReport, control: NetworkReport) -> dict[str, Diff
         for split, mine in student.splits.items()
         if (other := control.splits.get(split)) is not None
     }
+
+
+def mean_scores(scores: Sequence[SplitScores]) -> MeanScores:
+    """Average what several networks score on one split; at least one."""
+    return MeanScores(
+        num_errors=fmean(one.num_errors for one in scores),
+        accuracy=fmean(one.accuracy for one in scores),
+        cross_entropy=fmean(one.cross_entropy for one in scores),
+        expected_calibration_error=fmean(one.expected_calibration_error for one in scores),
+    )
 
 
 def _size_bytes(network: nn.Module) -> int:

@@ -20,7 +20,7 @@ from kdcore.export.report_tables import (
 )
 from kdcore.export.series import MetricSeries
 from kdcore.report import Report
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import AnyJob, DistillJob, EvaluateJob, TrainJob
 from kdcore.spec.runs import PlannedRun, plan_runs
 
 # The page may load nothing and run nothing, whatever a name in it says.
@@ -41,25 +41,30 @@ _PAGE = """<!doctype html>
 """
 
 
+_TITLES = {
+    "train": "Training report",
+    "distill": "Distillation report",
+    "evaluate": "Evaluation report",
+}
+
+
 def write_report_html(
     path: Path,
     report: Report,
     *,
-    spec: TrainJob | DistillJob,
+    spec: AnyJob,
     series: Sequence[MetricSeries] = (),
 ) -> Path:
     """Write the page; gives `path`."""
     return write_text(path, render_report(report, spec=spec, series=series))
 
 
-def render_report(
-    report: Report, *, spec: TrainJob | DistillJob, series: Sequence[MetricSeries] = ()
-) -> str:
+def render_report(report: Report, *, spec: AnyJob, series: Sequence[MetricSeries] = ()) -> str:
     """Make the page: tables, curves and confusion matrices, for light and dark screens.
 
     Everything that comes from people (names of job and classes, tags) is escaped.
     """
-    what = "Distillation report" if report.kind == "distill" else "Training report"
+    what = _TITLES[report.kind]
     title = spec.name or what
     splits = tuple(report.columns[main_run(report)].splits)
     body = element(
@@ -82,9 +87,8 @@ def render_report(
 
 def _scores_section(report: Report, split: str) -> Markup:
     count = report.columns[main_run(report)].splits[split].num_examples
-    note = (
-        f"Measured on the {count:,} images of the {split} split with the weights of the last epoch."
-    )
+    note = f"Measured on the {count:,} images of the {split} split"
+    note += "." if report.kind == "evaluate" else " with the weights of the last epoch."
     if report.difference is not None:
         note += " Difference: student minus control, which is the same network trained without "
         note += "the teacher from the same initial weights, with the same data order and budget."
@@ -126,16 +130,13 @@ def _classes_sections(report: Report, split: str) -> Markup:
     )
 
 
-def _environment_section(report: Report, spec: TrainJob | DistillJob) -> Markup:
+def _environment_section(report: Report, spec: AnyJob) -> Markup:
     environment = report.environment
     facts = [
         ("Evaluated on", spec.dataset),
-        ("Trained on", spec.transfer.dataset or spec.dataset),
-        *_teaching_facts(report, spec),
+        *([] if isinstance(spec, EvaluateJob) else _training_facts(report, spec)),
         ("Device", f"{environment.device}: {environment.device_name}"),
         ("CPU threads", str(environment.num_threads)),
-        ("Precision in training", environment.precision),
-        ("Seed", str(environment.seed)),
         ("Versions", ", ".join(f"{k} {v}" for k, v in environment.versions.items())),
         ("Revision", environment.revision or "unknown"),
     ]
@@ -148,7 +149,16 @@ def _environment_section(report: Report, spec: TrainJob | DistillJob) -> Markup:
     )
 
 
-def _teaching_facts(report: Report, spec: TrainJob | DistillJob) -> list[tuple[str, str]]:
+def _training_facts(report: Report, spec: TrainJob | DistillJob) -> list[tuple[str, str]]:
+    return [
+        ("Trained on", spec.transfer.dataset or spec.dataset),
+        *_teaching_facts(report, spec),
+        ("Precision in training", report.environment.precision),
+        ("Seed", str(report.environment.seed)),
+    ]
+
+
+def _teaching_facts(report: Report, spec: AnyJob) -> list[tuple[str, str]]:
     """Say who learned from whom, and what each teacher knew before."""
     learned = [f"{each.name} from {_source(each)}" for each in plan_runs(spec)]
     known = [

@@ -36,7 +36,13 @@ def columns(report: Report) -> tuple[Run, ...]:
 
 def main_run(report: Report) -> Run:
     """The network that the job was for."""
-    return "network" if report.kind == "train" else "student"
+    match report.kind:
+        case "train":
+            return "network"
+        case "distill":
+            return "student"
+        case "evaluate":
+            return "ensemble" if "ensemble" in report.columns else "network_1"
 
 
 def score_rows(report: Report, split: str) -> tuple[ReportRow, ...]:
@@ -94,9 +100,13 @@ def headline(report: Report, split: str) -> str:
     run = main_run(report)
     scores = report.columns[run].splits[split]
     text = (
-        f"The {run} makes {count(scores.num_errors)} errors on the {count(scores.num_examples)} "
-        f"images of the {split} split: {percent(scores.accuracy)} are right."
+        f"The {_plain(run)} makes {count(scores.num_errors)} errors on the "
+        f"{count(scores.num_examples)} images of the {split} split: {percent(scores.accuracy)} "
+        "are right."
     )
+    if report.mean_of_networks is not None:
+        alone = percent(report.mean_of_networks[split].accuracy)
+        return f"{text} Its {len(report.columns) - 1} networks alone reach {alone} on average."
     control = report.columns.get("control")
     if control is None:
         return text
@@ -104,6 +114,10 @@ def headline(report: Report, split: str) -> str:
     return f"{text} The same network trained without a teacher makes {count(without)}: " + _worth(
         scores.num_errors, without
     )
+
+
+def _plain(run: Run) -> str:
+    return "network" if run == "network_1" else run
 
 
 def _worth(errors: int, without: int) -> str:

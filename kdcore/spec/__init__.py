@@ -10,6 +10,7 @@ from kdcore.spec.architectures import (
     TorchvisionClassifier,
     Wrn,
 )
+from kdcore.spec.bookkeeping import Limits
 from kdcore.spec.calibration import (
     BestOnValidation,
     CalibrationSpec,
@@ -19,14 +20,20 @@ from kdcore.spec.calibration import (
     NoCalibration,
 )
 from kdcore.spec.datasets import DatasetDescription, ImageShape, SplitDescription, SplitName
-from kdcore.spec.jobs import (
-    DistillJob,
+from kdcore.spec.evaluation import (
+    EnsembleMember,
+    EvaluateJob,
     EvaluationSpec,
+    MeasurementSpec,
+)
+from kdcore.spec.jobs import (
+    AnyJob,
+    DistillJob,
     ExportFormat,
     JobSpec,
-    Limits,
     TeacherReference,
     TrainJob,
+    networks_of,
 )
 from kdcore.spec.methods import (
     Attention,
@@ -76,6 +83,7 @@ from kdcore.spec.transfer import (
 __all__ = [
     "Adam",
     "AdamW",
+    "AnyJob",
     "Architecture",
     "Attention",
     "AugmentationSpec",
@@ -93,6 +101,8 @@ __all__ = [
     "Dist",
     "DistillJob",
     "Dkd",
+    "EnsembleMember",
+    "EvaluateJob",
     "EvaluationSpec",
     "ExportFormat",
     "FeatureMatching",
@@ -109,6 +119,7 @@ __all__ = [
     "LogitMatching",
     "LogitStandardization",
     "MatchPrior",
+    "MeasurementSpec",
     "MethodSpec",
     "MixSpec",
     "Mixup",
@@ -137,6 +148,7 @@ __all__ = [
     "TrainingSpec",
     "TransferSpec",
     "Wrn",
+    "networks_of",
     "parse_image_input",
     "parse_job",
     "parse_network",

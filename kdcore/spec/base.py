@@ -54,7 +54,7 @@ class SpecModel(BaseModel):
         """What messages call this model: the fixed value of its discriminator, else its name."""
         for name in ("name", "architecture", "layer", "kind", "rule"):
             field = cls.model_fields.get(name)
-            if field is not None and isinstance(field.default, str):
+            if field is not None and isinstance(field.default, str) and field.default:
                 return field.default
         words = re.findall("[A-Z][a-z]*", cls.__name__.removesuffix("Spec"))
         return " ".join(words).lower()

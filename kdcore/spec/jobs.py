@@ -6,8 +6,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, model_validator
 
 from kdcore.spec.architectures import Architecture
-from kdcore.spec.base import Names, SpecModel, problem
+from kdcore.spec.base import SpecModel, problem
+from kdcore.spec.bookkeeping import JobFields
 from kdcore.spec.calibration import BestOnValidation, CalibrationSpec, NoCalibration
+from kdcore.spec.evaluation import EvaluateJob, EvaluationSpec
 from kdcore.spec.methods import LogitKd, MethodSpec, SelfDistillation
 from kdcore.spec.methods.base import MAX_TEACHERS
 from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
@@ -16,7 +18,6 @@ from kdcore.spec.transfer import TransferSpec
 
 ExportFormat = Literal["safetensors", "onnx", "torch_export"]
 TeacherAverage = Literal["probabilities", "logits"]
-Tag = Annotated[str, Field(max_length=256)]
 
 
 class TeacherReference(SpecModel):
@@ -26,38 +27,7 @@ class TeacherReference(SpecModel):
     weight: float = Field(1.0, gt=0.0, le=1e6, description="Its share among several teachers.")
 
 
-class EvaluationSpec(SpecModel):
-    """What is measured at the end, and how often while training."""
-
-    splits: Names = Field(("test",), description="Splits of the dataset to report on.")
-    latency: bool = Field(True, description="Time the networks at batch sizes 1 and 64.")
-    every_epochs: int = Field(
-        1, ge=1, le=100_000, description="Epochs between accuracy readings for the live curve."
-    )
-
-    @model_validator(mode="after")
-    def _check_splits(self) -> Self:
-        if not self.splits or not set(self.splits) <= {"train", "test"}:
-            raise problem(
-                "unknown_split", 'splits names at least one of "train" and "test".', field="splits"
-            )
-        return self
-
-
-class Limits(SpecModel):
-    """When a job is given up."""
-
-    max_seconds: int = Field(
-        86_400, ge=1, le=30 * 86_400, description="Seconds of training, all attempts together."
-    )
-    max_attempts: int = Field(3, ge=1, le=100, description="Attempts before the job has failed.")
-
-
-class _JobFields(SpecModel):
-    name: str = Field("", max_length=200, description="For people; need not be unique.")
-    dataset: str = Field(
-        min_length=1, max_length=128, description="Id of a dataset, or a built-in's name."
-    )
+class _TrainingFields(JobFields):
     transfer: TransferSpec = TransferSpec()
     training: TrainingSpec = TrainingSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
@@ -65,10 +35,6 @@ class _JobFields(SpecModel):
         "safetensors",
         "onnx",
         "torch_export",
-    )
-    limits: Limits = Limits()
-    tags: dict[Annotated[str, Field(min_length=1, max_length=64)], Tag] = Field(
-        default_factory=dict, max_length=32
     )
 
     @property
@@ -88,7 +54,7 @@ class _JobFields(SpecModel):
         return self
 
 
-class TrainJob(_JobFields):
+class TrainJob(_TrainingFields):
     """Train one network on labels alone: a future teacher, or any network."""
 
     kind: Literal["train"] = "train"
@@ -110,7 +76,7 @@ class TrainJob(_JobFields):
         return self
 
 
-class DistillJob(_JobFields):
+class DistillJob(_TrainingFields):
     """Train a student under a teacher and, with `control`, the same student without one."""
 
     kind: Literal["distill"] = "distill"
@@ -264,4 +230,16 @@ def _count_of_teachers(fewest: int, most: int) -> str:
     return f"{fewest} to {most} teachers"
 
 
-JobSpec = Annotated[TrainJob | DistillJob, Discriminator("kind")]
+AnyJob = TrainJob | DistillJob | EvaluateJob
+JobSpec = Annotated[AnyJob, Discriminator("kind")]
+
+
+def networks_of(job: AnyJob) -> tuple[str, ...]:
+    """Give the ids of the models that a job needs: its teachers, or those that it evaluates."""
+    match job:
+        case DistillJob():
+            return tuple(reference.model for reference in job.teachers)
+        case EvaluateJob():
+            return tuple(member.model for member in job.models)
+        case TrainJob():
+            return ()

@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from kdcore.errors import Problem, SpecInvalid
-from kdcore.spec.jobs import DistillJob, JobSpec, TrainJob
+from kdcore.spec.jobs import AnyJob, JobSpec
 from kdcore.spec.networks import ImageInput, NetworkDescription
 
 SpecT = TypeVar("SpecT")
 
-_JOB: TypeAdapter[TrainJob | DistillJob] = TypeAdapter(JobSpec)
+_JOB: TypeAdapter[AnyJob] = TypeAdapter(JobSpec)
 
 _LONGEST_NUMBER = 1e9
 
@@ -31,7 +31,7 @@ _CODES = {
 }
 
 
-def parse_job(data: str | bytes | Mapping[str, Any]) -> TrainJob | DistillJob:
+def parse_job(data: str | bytes | Mapping[str, Any]) -> AnyJob:
     """Read a job from JSON text or an already parsed object.
 
     Raises:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kdcore.report import Run
 from kdcore.spec.architectures import Architecture
-from kdcore.spec.jobs import DistillJob, TrainJob
+from kdcore.spec.evaluation import EvaluateJob
+from kdcore.spec.jobs import AnyJob, DistillJob, TrainJob
 from kdcore.spec.methods import MethodSpec, MutualLearning, SelfDistillation
 
 TEACHERS = "teacher"
@@ -31,8 +32,10 @@ class PlannedRun:
     is_student: bool = True
 
 
-def plan_runs(spec: TrainJob | DistillJob) -> tuple[PlannedRun, ...]:
-    """Plan the runs of a job in the order in which they train."""
+def plan_runs(spec: AnyJob) -> tuple[PlannedRun, ...]:
+    """Plan the runs of a job in the order in which they train; an evaluation has none."""
+    if isinstance(spec, EvaluateJob):
+        return ()
     if isinstance(spec, TrainJob):
         return (PlannedRun("network", spec.network),)
     control = PlannedRun("control", spec.student)
@@ -41,7 +44,7 @@ def plan_runs(spec: TrainJob | DistillJob) -> tuple[PlannedRun, ...]:
     return *_chain(spec), *([control] if spec.control else [])
 
 
-def peer_architectures(spec: TrainJob | DistillJob) -> dict[Run, Architecture]:
+def peer_architectures(spec: AnyJob) -> dict[Run, Architecture]:
     """Give what learns beside the student, in the student's own run."""
     if not isinstance(spec, DistillJob) or not isinstance(spec.method, MutualLearning):
         return {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from kdcore.spec import DistillJob, TrainJob
+from kdcore.spec import AnyJob
 from kdstore import events
 from kdstore.db import now
 from kdstore.errors import InvalidTransition
@@ -25,9 +25,7 @@ _RESUME: Mapping[JobStatus, JobStatus] = {"paused": "queued"}
 _RETRY: Mapping[JobStatus, JobStatus] = {"failed": "queued", "cancelled": "queued"}
 
 
-def create(
-    session: Session, *, workspace_id: str, spec: TrainJob | DistillJob, priority: int = 0
-) -> Job:
+def create(session: Session, *, workspace_id: str, spec: AnyJob, priority: int = 0) -> Job:
     """Insert a job as `queued`. Publish its id after the commit, not before.
 
     `spec` is the resolved spec: ids of this workspace, every default filled in. Of two jobs the

@@ -50,6 +50,8 @@ def accuracy_of(group: Group) -> Spread:
 
 def _setting(result: RecipeResult, teacher: Group, alone: Group) -> str:
     level = spread_text(accuracy_of(teacher), percent=True)
+    if not isinstance(alone.spec, TrainJob):
+        raise TypeError(f"The network alone was made by a job of kind {alone.spec.kind}.")
     spec = alone.spec.training
     return (
         f"The teacher is right on {level}. Students are trained with seeds "

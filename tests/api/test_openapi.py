@@ -119,7 +119,7 @@ def _answers(base: type[Answer]) -> set[type[Answer]]:
 
 
 def test_examples_of_requests_and_of_the_report_are_valid() -> None:
-    for example in (examples.DISTILL_REQUEST, examples.TRAIN_REQUEST):
+    for example in examples.REQUESTS:
         parse_job(example)
     for example in (FROM_UPLOAD, FROM_JOB):
         TypeAdapter[object](ModelCreate).validate_python(example)

@@ -256,3 +256,32 @@ def wait_for_status(client: Potstill, job_id: str, status: str) -> Job:
     job = client.job(job_id)
     assert job.status == status
     return job
+
+
+def test_teacher_and_student_are_measured_together(
+    client: Potstill, teacher: Teacher, student: Job, dataset: Dataset, report: Report
+) -> None:
+    made = client.wait_until_ready(client.create_model_from_job("student", job_id=student.id))
+    spec = {
+        "kind": "evaluate",
+        "dataset": dataset.id,
+        "models": [{"model": teacher.model.id, "weight": 3.0}, {"model": made.id}],
+        "evaluation": {"latency": False},
+    }
+    assert [model.model for model in client.validate_job(spec).models] == [
+        teacher.model.id,
+        made.id,
+    ]
+    job = client.wait_for_job(client.create_job(spec).id)
+
+    together = client.report(job.id)
+    assert job.kind == together.kind == "evaluate"
+    assert set(together.columns) == {"network_1", "network_2", "ensemble"}
+    for column, run in (("network_1", "teacher"), ("network_2", "student")):
+        scores = together.columns[column].splits["test"]
+        assert scores.confusion_matrix == report.columns[run].splits["test"].confusion_matrix
+    assert {artifact.name for artifact in client.artifacts(job.id)} == {
+        "report.json",
+        "report.html",
+        "manifest.json",
+    }

@@ -7,7 +7,7 @@ import pytest
 
 from kdcore.compatibility import DatasetFacts, check_job_fits, has_classes, list_classes
 from kdcore.errors import IncompatibleInputs
-from kdcore.spec import DistillJob, ImageInput, Mlp, NetworkDescription, TrainJob, parse_job
+from kdcore.spec import AnyJob, ImageInput, Mlp, NetworkDescription, parse_job
 
 DATASET = DatasetFacts(
     shape_CHW=(3, 32, 32),
@@ -27,7 +27,7 @@ def teacher(**changes: Any) -> NetworkDescription:
     return NetworkDescription(**(fields | changes))
 
 
-def job(**changes: Any) -> TrainJob | DistillJob:
+def job(**changes: Any) -> AnyJob:
     return parse_job(
         {
             "kind": "distill",

@@ -17,8 +17,8 @@ from kdcore.manifest import (
     Manifest,
     ManifestAttempt,
     ManifestDataset,
+    ManifestNetwork,
     ManifestSplit,
-    ManifestTeacher,
     build_manifest,
     verify_manifest,
 )
@@ -55,7 +55,7 @@ def _build(folder: Path) -> Manifest:
             versions={"torch": "2.13.0"},
             revision="a" * 40,
         ),
-        teachers=[ManifestTeacher(model="mdl_1", sha256="3" * 64)],
+        teachers=[ManifestNetwork(model="mdl_1", sha256="3" * 64)],
         dataset=ManifestDataset(dataset="dts_1", splits={"train": split, "test": split}),
         attempts=[
             ManifestAttempt(

@@ -3,6 +3,8 @@
 from kdcore.spec import (
     Cnn,
     DistillJob,
+    EnsembleMember,
+    EvaluateJob,
     ImageInput,
     Mlp,
     NetworkDescription,
@@ -73,3 +75,8 @@ def test_what_only_torchvision_knows_gets_all() -> None:
 def test_network_that_does_not_fit_is_left_to_the_child() -> None:
     too_small = Cnn(layers=(Pool(size=16),))
     assert threads(train(too_small)) == 8
+
+
+def test_evaluation_of_whole_splits_gets_all() -> None:
+    job = EvaluateJob(dataset="digits", models=(EnsembleMember(model="mdl_1"),))
+    assert choose_threads(job, dataset=DIGITS, teachers=[TEACHER], available=8) == 8

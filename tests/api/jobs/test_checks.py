@@ -209,3 +209,66 @@ def test_calibration_by_validation_without_a_hold_out_is_refused(
 def test_prior_that_is_no_distribution_is_placed(client: Client, distillation: Json) -> None:
     body = distillation | {"calibration": {"rule": "match_prior", "prior": [0.5, 0.2, 0.2]}}
     assert _refusal(client, body) == ("validation_failed", ["/calibration/prior"])
+
+
+class TestEvaluation:
+    @pytest.fixture
+    def evaluation(self, rows: Rows) -> Json:
+        """An evaluation whose dataset and models are ready and fit."""
+        return {
+            "kind": "evaluate",
+            "dataset": rows.ready_dataset(),
+            "models": [{"model": rows.ready_model()}, {"model": rows.ready_model()}],
+        }
+
+    def test_fitting_evaluation_is_created_and_listed_by_its_kind(
+        self, client: Client, evaluation: Json
+    ) -> None:
+        created = client.post("/v1/jobs", json=evaluation)
+        assert created.status_code == 201, created.text
+        assert created.json()["kind"] == "evaluate"
+        assert created.json()["spec"]["average"] == "probabilities"
+        listed = client.get("/v1/jobs?kind=evaluate").json()["items"]
+        assert [job["id"] for job in listed] == [created.json()["id"]]
+
+    def test_models_are_described_and_nothing_is_trained(
+        self, client: Client, evaluation: Json
+    ) -> None:
+        forecast = client.post("/v1/jobs/validate", json=evaluation).json()
+        wanted = [member["model"] for member in evaluation["models"]]
+        assert [model["model"] for model in forecast["models"]] == wanted
+        assert (forecast["teachers"], forecast["student"], forecast["network"]) == ([], None, None)
+        assert forecast["estimate"]["memory_bytes_at_least"] > 2 * 4 * 8515
+
+    def test_every_model_that_is_missing_is_named(self, client: Client, evaluation: Json) -> None:
+        body = evaluation | {"models": [{"model": "mdl_x"}, {"model": "mdl_y"}]}
+        pointers = ["/models/0/model", "/models/1/model"]
+        assert _refusal(client, body) == ("model_not_found", pointers)
+
+    def test_model_for_other_images_is_refused(
+        self, client: Client, rows: Rows, evaluation: Json
+    ) -> None:
+        other = rows.ready_model(input={"channels": 4, "height": 8, "width": 8})
+        body = evaluation | {"models": [evaluation["models"][0], {"model": other}]}
+        assert _refusal(client, body) == ("model_input_mismatch", ["/models/1/model"])
+
+    @pytest.mark.parametrize("field", ["training", "network", "student", "exports"])
+    def test_fields_of_training_mean_nothing(
+        self, client: Client, evaluation: Json, field: str
+    ) -> None:
+        assert _refusal(client, evaluation | {field: {}}) == ("validation_failed", [f"/{field}"])
+
+    @pytest.mark.parametrize("count", [0, 17])
+    def test_one_to_sixteen_models_are_taken(
+        self, client: Client, evaluation: Json, count: int
+    ) -> None:
+        body = evaluation | {"models": [evaluation["models"][0]] * count}
+        assert _refusal(client, body) == ("validation_failed", ["/models"])
+
+    def test_an_evaluation_makes_no_model(
+        self, client: Client, evaluation: Json, rows: Rows
+    ) -> None:
+        job_id = client.post("/v1/jobs", json=evaluation).json()["id"]
+        answer = client.post("/v1/models", json={"name": "m", "job_id": job_id})
+        assert answer.status_code == 422
+        assert answer.json()["code"] == "artifact_not_found"

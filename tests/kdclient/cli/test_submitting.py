@@ -58,6 +58,27 @@ class TestWhatIsPosted:
     def _service(self, scripted: ScriptedServer) -> None:
         scripted.on("POST", "/v1/jobs", json_reply(job_document("queued"), 201))
 
+    def test_evaluate_posts_its_models_by_number(self, scripted: ScriptedServer, run: Run) -> None:
+        run(
+            *("evaluate", "mdl_1", "mdl_2", "--dataset", "digits", "--average", "logits"),
+            *("--weight", "1", "--weight", "3", "--split", "test", "--tag", "a=b", "--detach"),
+        )
+        assert posted(scripted) == {
+            "kind": "evaluate",
+            "dataset": "digits",
+            "average": "logits",
+            "models": [{"model": "mdl_1", "weight": 1.0}, {"model": "mdl_2", "weight": 3.0}],
+            "evaluation": {"splits": ["test"]},
+            "tags": {"a": "b"},
+        }
+
+    def test_evaluate_takes_a_weight_for_each_model_or_none(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        done = run("evaluate", "mdl_1", "mdl_2", "--dataset", "digits", "--weight", "1")
+        assert done.status == 2
+        assert scripted.asked_for("POST", "/v1/jobs") == []
+
     def test_only_what_was_given_is_sent(self, scripted: ScriptedServer, run: Run) -> None:
         run("train", "--dataset", "digits", "--network", MLP, "--detach")
         assert posted(scripted) == {
