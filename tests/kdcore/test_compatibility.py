@@ -68,6 +68,11 @@ def test_teacher_of_other_classes_fits_a_method_that_reads_layers_alone() -> Non
     assert refusal(other, method=alone | {"kd_weight": 1.0}).code == "teacher_classes_mismatch"
 
 
+def test_teacher_whose_classifier_is_reused_has_the_datasets_classes() -> None:
+    other = teacher(num_classes=2, class_names=("car", "ship"))
+    assert refusal(other, method={"name": "simkd"}).code == "teacher_classes_mismatch"
+
+
 def test_classes_of_a_teacher_are_compared_by_number_and_by_name() -> None:
     named = teacher(class_names=("cat", "dog", "horse"))
     assert has_classes(named, ("cat", "dog", "horse"))

@@ -25,6 +25,11 @@ class SimKd(LayeredFields):
         2.0, ge=0.125, le=64.0, description="Channels of the teacher over those in the projector."
     )
 
+    @property
+    def reads_teacher_logits(self) -> bool:
+        """Always: the teacher's classifier becomes the student's, so its classes do too."""
+        return True
+
     @model_validator(mode="after")
     def _check_layers(self) -> Self:
         if len(self.layers) > 1:
