@@ -99,7 +99,8 @@ class JobRunner:
         waiting = list(jobs)
         with _executor(self._machine.num_workers) as executor:
             while waiting or running:
-                for planned in [job for job in waiting if set(job.needs) <= outcomes.keys()]:
+                ready = [job for job in waiting if set(job.needs) <= outcomes.keys()]
+                for planned in ready[: self._machine.num_workers - len(running)]:
                     waiting.remove(planned)
                     begun = self._begin(planned, outcomes)
                     if isinstance(begun, _Task):
@@ -107,6 +108,8 @@ class JobRunner:
                     else:
                         outcomes[planned.name] = begun
                         self._tell(begun, len(jobs) - len(outcomes))
+                if not running:
+                    continue
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
                     planned, folder = running.pop(future)
