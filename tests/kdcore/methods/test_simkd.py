@@ -131,6 +131,12 @@ def test_relu_before_the_classifier_is_done_where_the_layer_lacks_it() -> None:
     assert without.item() == 0.5
 
 
+def test_map_of_the_teacher_is_compared_as_it_is() -> None:
+    maps_BCHW = _random(5, 2, 3, 4, 4).relu()
+
+    assert ProjectedMaps("fc@input", has_relu=True)(_step(maps_BCHW, maps_BCHW)).item() == 0.0
+
+
 def test_missing_teacher_is_refused() -> None:
     with pytest.raises(ValueError, match="simkd needs a teacher"):
         ProjectedMaps("fc@input", has_relu=True)(_step(torch.zeros(1, 2, 1, 1), None))
