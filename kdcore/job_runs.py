@@ -133,6 +133,15 @@ class JobRuns:
             return None
         return self.dataset.split("train").subset(self.validation_indices_V)
 
+    def stage_starts(self) -> dict[str, int]:
+        """Give the step at which each stage of what the job is for begins, by its name."""
+        stages = self._planned("student" if "student" in self.runs else self.runs[-1])
+        starts, step = {}, 0
+        for stage in stages:
+            starts[stage.name] = step
+            step += stage.steps(self._view.steps_per_epoch)
+        return starts
+
     def _planned(self, run: Run) -> tuple[PlannedStage, ...]:
         """Tell the stages of a run and their lengths, without what they minimise."""
         if not isinstance(self.spec, DistillJob):

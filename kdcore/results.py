@@ -58,6 +58,8 @@ class Outcome:
     """What was known of each teacher before it taught."""
     history: History
     log_lines: Callable[[], list[str]]
+    stage_starts: Mapping[str, int]
+    """The step at which each stage of the network that the job is for begins."""
     compute: Compute
 
     @property
@@ -239,7 +241,13 @@ def _write_texts(outcome: Outcome, report: Report, folder: Path) -> None:
         for run, name, (steps, values) in outcome.history.items()
     ]
     write_metrics_csv(folder / "metrics.csv", series)
-    write_report_html(folder / "report.html", report, spec=outcome.spec, series=series)
+    write_report_html(
+        folder / "report.html",
+        report,
+        spec=outcome.spec,
+        series=series,
+        stage_starts=outcome.stage_starts,
+    )
     write_model_card(
         folder / "model_card.md", report, spec=outcome.spec, description=outcome.description
     )

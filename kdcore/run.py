@@ -152,6 +152,7 @@ def run(
             admitted=admitted,
             history=trainer.recorder.history,
             log_lines=trainer.log_lines,
+            stage_starts=job.stage_starts(),
             compute=compute,
         )
         report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)

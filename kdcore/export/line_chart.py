@@ -35,12 +35,21 @@ class ReferenceLine:
     y: float
 
 
+@dataclass(frozen=True)
+class ChartMark:
+    """A place on the horizontal axis, drawn from top to bottom, where something begins."""
+
+    label: str
+    x: float
+
+
 def line_chart(
     lines: Sequence[ChartLine],
     *,
     title: str,
     x_label: str,
     references: Sequence[ReferenceLine] = (),
+    marks: Sequence[ChartMark] = (),
     write: Callable[[float], str] = axis_number,
 ) -> Markup:
     """Draw curves over one another, with axes and a legend that tells where each one ends.
@@ -53,6 +62,7 @@ def line_chart(
         title: For those who cannot see the picture.
         x_label: Under the horizontal axis.
         references: Levels to draw beside the curves.
+        marks: Places to mark; those that no curve reaches are left out.
         write: Writes a value, at the vertical axis and in the legend.
     """
     drawn = [line for line in map(_finite, lines) if line.ys]
@@ -73,6 +83,7 @@ def line_chart(
         _grid(x_axis, y_axis, x_label=x_label, write=write),
         element(
             "svg",
+            *(_mark(one, x_axis) for one in marks if left < one.x < right),
             *(_reference(one, y_axis) for one in references),
             *(_curve(line, x_axis, y_axis) for line in drawn),
             viewBox=view,
@@ -116,6 +127,14 @@ def _curve(line: ChartLine, x_axis: Axis, y_axis: Axis) -> Markup:
             "circle", cx=x_axis.place(x), cy=y_axis.place(y), r=4, class_=f"dot {line.kind}"
         )
     return element("polyline", points=places, class_=f"curve {line.kind}")
+
+
+def _mark(one: ChartMark, x_axis: Axis) -> Markup:
+    x = x_axis.place(one.x)
+    return join(
+        element("line", x1=x, x2=x, y1=_TOP, y2=_HEIGHT - _BOTTOM, class_="grid mark"),
+        _tick(one.label, x=x + 5, y=_TOP + 12, anchor="start"),
+    )
 
 
 def _reference(one: ReferenceLine, y_axis: Axis) -> Markup:

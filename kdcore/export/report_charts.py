@@ -1,8 +1,8 @@
 """The charts of `report.html`: one for each metric, all runs over one another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from kdcore.export.line_chart import ChartLine, ReferenceLine, line_chart
+from kdcore.export.line_chart import ChartLine, ChartMark, ReferenceLine, line_chart
 from kdcore.export.markup import Markup, element
 from kdcore.export.number_text import axis_number
 from kdcore.export.series import MetricSeries
@@ -18,14 +18,22 @@ _TITLES = {
 _HAS_TEACHER = (ACCURACY, CROSS_ENTROPY)
 
 
-def metric_charts(report: Report, series: Sequence[MetricSeries]) -> tuple[Markup, ...]:
-    """Draw every metric; those on the test split first, with the teacher's level beside them."""
+def metric_charts(
+    report: Report, series: Sequence[MetricSeries], stage_starts: Mapping[str, int]
+) -> tuple[Markup, ...]:
+    """Draw every metric; those on the test split first, with the teacher's level beside them.
+
+    Of several stages each one after the first is marked where it begins.
+    """
+    marks = [ChartMark(name, step) for name, step in stage_starts.items() if step]
     names = list(dict.fromkeys([*_TITLES, *(one.name for one in series)]))
     drawn = [(name, [one for one in series if one.name == name]) for name in names]
-    return tuple(_chart(report, name, found) for name, found in drawn if found)
+    return tuple(_chart(report, name, found, marks) for name, found in drawn if found)
 
 
-def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
+def _chart(
+    report: Report, name: str, series: Sequence[MetricSeries], marks: Sequence[ChartMark]
+) -> Markup:
     title = _TITLES.get(name, f"Training loss: {name}")
     by_run = {one.run: one for one in series}
     return element(
@@ -39,6 +47,7 @@ def _chart(report: Report, name: str, series: Sequence[MetricSeries]) -> Markup:
             title=title,
             x_label="optimizer step",
             references=_teacher_level(report, name),
+            marks=marks,
             write=_write_percent if name == ACCURACY else _write_number,
         ),
     )

@@ -51,6 +51,7 @@ td:not(:first-child) { white-space: nowrap; }
 svg { display: block; width: 100%; height: auto; }
 .heat { max-width: 620px; }
 .grid { stroke: var(--line); stroke-width: 1; }
+.mark { stroke-dasharray: 2 4; stroke: var(--soft); }
 .tick { fill: var(--soft); font-size: 12px; }
 .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
 .level { stroke-dasharray: 5 5; }

@@ -12,7 +12,8 @@ from kdcore.devices import Compute
 from kdcore.job_runs import JobRuns, describe_network, layers_of
 from kdcore.models import Classifier, build_network
 from kdcore.resolution import resolve_job
-from kdcore.spec import DistillJob, NetworkDescription, ResnetCifar, parse_job
+from kdcore.spec import DistillJob, NetworkDescription, ResnetCifar, TrainingSpec, parse_job
+from kdcore.spec.training import StageSpec
 from kdcore.teacher import Teacher, Teachers
 
 COMPUTE = Compute(torch.device("cpu"), "float32", num_threads=1)
@@ -78,3 +79,23 @@ def test_soft_targets_beside_layers_read_logits(entry: MethodEntry, digits: Arra
     spec = job(entry, kd_weight=0.5)
     assert spec.method.reads_teacher_logits
     assert reads_logits(spec, digits)
+
+
+def test_stages_begin_where_the_ones_before_them_end(digits: ArrayDataset) -> None:
+    """A page of curves marks them: fsp has a stage of its own, soft targets have not."""
+    fsp = next(entry for entry in WITH_A_TEACHER if entry.name == "fsp")
+    one = next(entry for entry in WITH_A_TEACHER if entry.name == "logit_kd")
+    training = TrainingSpec(
+        num_epochs=4, batch_size=100, stages=(StageSpec(stage="fsp", num_steps=17),)
+    )
+    starts = [
+        JobRuns(
+            job(entry).model_copy(update={"training": spec}),
+            digits,
+            teachers=Teachers(),
+            compute=COMPUTE,
+        ).stage_starts()
+        for entry, spec in ((fsp, training), (one, TrainingSpec()))
+    ]
+
+    assert starts == [{"fsp": 0, "training": 17}, {"training": 0}]

@@ -155,3 +155,17 @@ def test_page_says_that_peers_learned_from_one_another(
     alone = {"teachers": (), "method": MutualLearning()}
     text = _Page(render_report(report, spec=distill_job.model_copy(update=alone))).text
     assert "student from its peers" in text
+
+
+def test_stages_after_the_first_are_marked_where_they_begin(
+    report: Report, distill_job: DistillJob, series: Sequence[MetricSeries]
+) -> None:
+    """The series go from step 10 to step 100."""
+    starts = {"hint": 0, "training": 40, "beyond": 400}
+
+    page = render_report(report, spec=distill_job, series=series, stage_starts=starts)
+
+    assert page.count('class="grid mark"') == page.count('class="chart"') == 3
+    assert page.count(">training</text>") == 3
+    assert ">hint</text>" not in page
+    assert ">beyond</text>" not in page
