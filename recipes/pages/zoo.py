@@ -12,7 +12,9 @@ ALONE, STUDENT = "alone", "student"
 _CAUTION = (
     "The order within the spread of the seeds means nothing, and neither does the order at another "
     "scale: methods that match layers need time that a short run does not give them. Weights are "
-    "each method's defaults; nobody tuned them here."
+    "each method's defaults, which their papers chose on images of 32×32 pixels and more; nobody "
+    "tuned them here. `attention` shows it on the digits: its loss is a mean over the places of a "
+    "map, the last of which has 2×2 there, so its weight is many times too large."
 )
 _MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
