@@ -51,7 +51,7 @@ def _measured(result: RecipeResult, widths: dict[int, dict[float, Group]]) -> st
         for units in widths
     ]
     told = (
-        "Errors on the 10,000 test digits, mean (range) over the seeds; number of seeds by units: "
+        "Errors on the 10,000 test digits, mean (range) over the seeds; seeds at most, by units: "
         f"{seeds}. {result.date}, scale `{result.scale}`: {result.scale_summary}."
     )
     return "\n\n".join(["", markdown_table(head, rows), told, "\n".join(pictures), ""])
