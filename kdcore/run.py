@@ -20,7 +20,7 @@ from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
 from kdcore.resolution import resolve_job
 from kdcore.results import Outcome, write_results
-from kdcore.spec import AnyJob, DistillJob, EvaluateJob, networks_of
+from kdcore.spec import AnyJob, DistillJob, EvaluateJob, networks_of, work_of
 from kdcore.teacher import TeacherInput, admit_teachers, load_teachers
 from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
 
@@ -208,7 +208,7 @@ def _digest(
 ) -> str:
     datasets = [dataset] if transfer_dataset is None else [dataset, transfer_dataset]
     return job_digest(
-        spec.model_dump_json(),
+        work_of(spec),
         *(each.description.model_dump_json() for each in datasets),
         *(sha256_of(teacher.weights) for teacher in teachers),
     )

@@ -26,6 +26,7 @@ from kdcore.spec.evaluation import (
     EvaluationSpec,
     MeasurementSpec,
 )
+from kdcore.spec.identity import work_of
 from kdcore.spec.jobs import (
     AnyJob,
     DistillJob,
@@ -55,6 +56,7 @@ from kdcore.spec.methods import (
 )
 from kdcore.spec.networks import ImageInput, NetworkDescription
 from kdcore.spec.parse import parse_image_input, parse_job, parse_network
+from kdcore.spec.resources import Resources, WantedDevice
 from kdcore.spec.training import (
     Adam,
     AdamW,
@@ -132,6 +134,7 @@ __all__ = [
     "OptimizerSpec",
     "RandAugment",
     "ResnetCifar",
+    "Resources",
     "ReusedClassifier",
     "ReviewKd",
     "Rkd",
@@ -147,9 +150,11 @@ __all__ = [
     "TrainJob",
     "TrainingSpec",
     "TransferSpec",
+    "WantedDevice",
     "Wrn",
     "networks_of",
     "parse_image_input",
     "parse_job",
     "parse_network",
+    "work_of",
 ]

@@ -51,3 +51,13 @@ class EvaluateJob(JobFields):
         "probabilities", description="What of several networks is averaged, by their weights."
     )
     evaluation: MeasurementSpec = MeasurementSpec()
+
+    @model_validator(mode="after")
+    def _check_resources(self) -> Self:
+        if self.resources.num_processes > 1:
+            raise problem(
+                "needs_one_process",
+                "An evaluation runs in one process; leave resources.num_processes out.",
+                field="resources/num_processes",
+            )
+        return self
