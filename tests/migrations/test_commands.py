@@ -21,7 +21,7 @@ def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Eng
     if request.param == "sqlite":
         engine = make_engine(f"sqlite:///{tmp_path}/empty.sqlite3")
     else:
-        engine = make_engine(_new_postgres_database(request.getfixturevalue("postgres_server")))
+        engine = make_engine(_new_postgres_database(request.getfixturevalue("postgres_server").url))
     yield engine
     engine.dispose()
 
@@ -32,7 +32,7 @@ def _new_postgres_database(server_url: str) -> str:
         connection.execute(text("DROP DATABASE IF EXISTS potstill_empty"))
         connection.execute(text("CREATE DATABASE potstill_empty"))
     admin.dispose()
-    return server_url.replace("potstill_test", "potstill_empty")
+    return server_url.removesuffix("/potstill") + "/potstill_empty"
 
 
 def _tables(engine: Engine) -> set[str]:

@@ -1,0 +1,1 @@
+"""What runs Potstill in production, and its servers on one machine."""
