@@ -40,22 +40,26 @@ class Reader:
         return self.principal.workspace_id
 
 
+Message = tuple[str, str, str | None]
+"""A task, the id of what it is about, and a queue if not the task's own."""
+
+
 @dataclass(frozen=True)
 class Writer:
     """Who asks, and the one transaction of this request."""
 
     session: Session
     principal: Principal
-    _messages: list[tuple[str, str]] = field(default_factory=list)
+    _messages: list[Message] = field(default_factory=list)
 
     @property
     def workspace_id(self) -> str:
         """The workspace that every query is limited to."""
         return self.principal.workspace_id
 
-    def publish(self, task: str, subject_id: str) -> None:
+    def publish(self, task: str, subject_id: str, queue: str | None = None) -> None:
         """Send this message once the transaction is committed; never if it is rolled back."""
-        self._messages.append((task, subject_id))
+        self._messages.append((task, subject_id, queue))
 
 
 def get_reader(request: Request, credentials: Credentials) -> Iterator[Reader]:
@@ -81,7 +85,7 @@ def get_writer(
     The caller is identified before, so that strangers never take SQLite's one write lock.
     """
     state = state_of(request)
-    messages: list[tuple[str, str]] = []
+    messages: list[Message] = []
     with transaction(state.session_factory) as session:
         yield Writer(session, principal, messages)
     _publish(state, messages)
@@ -103,10 +107,10 @@ def _require(principal: Principal, needed: Role) -> None:
         raise RoleTooLow(role=principal.role, needed=needed)
 
 
-def _publish(state: AppState, messages: list[tuple[str, str]]) -> None:
-    for task, subject_id in messages:
+def _publish(state: AppState, messages: list[Message]) -> None:
+    for task, subject_id, queue in messages:
         try:
-            publish(state.queue, task, subject_id)
+            publish(state.queue, task, subject_id, queue=queue)
         except QueueUnavailable:
             # The row is the truth: the sweeper finds it and publishes again.
             _LOG.warning("not published", extra={"task": task, "subject_id": subject_id})

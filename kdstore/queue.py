@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
+from kdcore.spec import WantedDevice
 from kdstore.errors import QueueUnavailable
 from kdstore.settings import Settings
 
@@ -12,6 +13,13 @@ if TYPE_CHECKING:
 
 TRAINING_QUEUE: Final = "training"
 INGEST_QUEUE: Final = "ingest"
+
+TRAINING_QUEUES: Final[dict[WantedDevice, str]] = {
+    "any": TRAINING_QUEUE,
+    "cpu": "training-cpu",
+    "gpu": "training-gpu",
+}
+"""The queue of a job by the device that it wants: a worker listens where it can serve."""
 
 TRAIN_JOB: Final = "potstill.train_job"
 VALIDATE_MODEL: Final = "potstill.validate_model"
@@ -50,7 +58,7 @@ def make_celery(settings: Settings) -> Any:
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         task_default_queue=TRAINING_QUEUE,
-        task_queues=[_queue(TRAINING_QUEUE), _queue(INGEST_QUEUE)],
+        task_queues=[_queue(name) for name in (*TRAINING_QUEUES.values(), INGEST_QUEUE)],
         task_routes={task: {"queue": queue} for task, queue in QUEUE_OF_TASK.items()},
         task_create_missing_queues=False,
         # Nothing but our own messages goes through the broker.
@@ -64,8 +72,10 @@ def make_celery(settings: Settings) -> Any:
     return app
 
 
-def publish(app: Any, task: str, subject_id: str) -> None:
+def publish(app: Any, task: str, subject_id: str, *, queue: str | None = None) -> None:
     """Send a message: the task's name and one id. Only after the commit that it tells of.
+
+    `queue` is one of `TRAINING_QUEUES` for a job that wants a device of a kind.
 
     Raises:
         QueueUnavailable: the broker did not take it. Go on: the sweeper sends it again.
@@ -73,7 +83,7 @@ def publish(app: Any, task: str, subject_id: str) -> None:
     from kombu.exceptions import OperationalError  # noqa: PLC0415  # loaded with Celery
 
     try:
-        app.send_task(task, args=[subject_id], queue=QUEUE_OF_TASK[task], retry=False)
+        app.send_task(task, args=[subject_id], queue=queue or QUEUE_OF_TASK[task], retry=False)
     except (OperationalError, OSError) as error:
         raise QueueUnavailable(task, subject_id) from error
 

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from celery.exceptions import WorkerShutdown
@@ -30,17 +30,17 @@ def make_app(runtime: Runtime, slots: Mapping[str, Slot]) -> Any:
 
 
 class Lane:
-    """Takes messages of one queue, one at a time, until the worker stops.
+    """Takes messages of its queues, one at a time, until the worker stops.
 
     Training and ingest have a lane each, so that an upload is looked at while a job trains.
-    `slots` holds the slot of every lane of this process, by queue.
+    `slots` holds the slot of every lane of this process, by the first of its queues.
     """
 
-    def __init__(self, runtime: Runtime, queue: str, slots: Mapping[str, Slot]) -> None:
+    def __init__(self, runtime: Runtime, queues: Sequence[str], slots: Mapping[str, Slot]) -> None:
         self._runtime = runtime
-        self._queue = queue
+        self._queues = list(queues)
         self._slots = slots
-        self._thread = threading.Thread(target=self._run, name=f"lane-{queue}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"lane-{queues[0]}", daemon=True)
 
     def start(self) -> None:
         """Begin to take messages."""
@@ -56,7 +56,7 @@ class Lane:
             self._consume()
             # Celery gives up on errors that it does not know, such as a broken message.
             if not self._runtime.stopping.wait(_RESTART_SECONDS):
-                _log.warning("lane starts again", extra={"task": self._queue})
+                _log.warning("lane starts again", extra={"task": self._queues[0]})
 
     def _consume(self) -> None:
         # An app for each lane: Celery keeps the choice of queues on the app.
@@ -65,11 +65,11 @@ class Lane:
         app.set_default()
         controller = WorkController(
             app=app,
-            queues=[self._queue],
-            hostname=f"{self._queue}@{self._runtime.name}",
+            queues=self._queues,
+            hostname=f"{self._queues[0]}@{self._runtime.name}",
             pool="threads",
             concurrency=1,
-            consumer_cls=_consumer_class(self._slots[self._queue], self._runtime.stopping),
+            consumer_cls=_consumer_class(self._slots[self._queues[0]], self._runtime.stopping),
             # Celery's event loop is one for the whole process; ours is one a thread.
             use_eventloop=False,
             without_gossip=True,
@@ -95,6 +95,10 @@ def _consumer_class(slot: Slot, stopping: threading.Event) -> Any:
                 if stopping.is_set():
                     raise WorkerShutdown(0)
                 self.perform_pending_operations()
+                if not connection.supports_heartbeats:
+                    slot.wait_until_free(stopping)
+                    if stopping.is_set():
+                        continue
                 try:
                     connection.drain_events(timeout=_DRAIN_SECONDS)
                 except TimeoutError:

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory
 from kdstore.errors import QueueUnavailable
 from kdstore.objects import ObjectStore
@@ -16,7 +17,7 @@ from worker.spare import SpareTrainer
 
 _log = logging.getLogger(__name__)
 
-Publish = Callable[[str, str], None]
+Publish = Callable[[str, str, str | None], None]
 
 
 class Postbox:
@@ -25,15 +26,18 @@ class Postbox:
     def __init__(self, publish: Publish) -> None:
         self._publish = publish
         self._lock = threading.Lock()
-        self._kept: list[tuple[str, str]] | None = None
+        self._kept: list[tuple[str, str, str | None]] | None = None
 
-    def post(self, task: str, subject_id: str) -> None:
-        """Send a message, or keep it until `deliver`. A broker that is away is no error."""
+    def post(self, task: str, subject_id: str, queue: str | None = None) -> None:
+        """Send a message, or keep it until `deliver`. A broker that is away is no error.
+
+        Without a `queue` it goes to the task's own.
+        """
         with self._lock:
             if self._kept is not None:
-                self._kept.append((task, subject_id))
+                self._kept.append((task, subject_id, queue))
                 return
-        self._send(task, subject_id)
+        self._send(task, subject_id, queue)
 
     def hold(self) -> None:
         """Keep all messages from now on."""
@@ -44,12 +48,12 @@ class Postbox:
         """Send what was kept, each once."""
         with self._lock:
             kept, self._kept = self._kept or [], None
-        for task, subject_id in dict.fromkeys(kept):
-            self._send(task, subject_id)
+        for task, subject_id, queue in dict.fromkeys(kept):
+            self._send(task, subject_id, queue)
 
-    def _send(self, task: str, subject_id: str) -> None:
+    def _send(self, task: str, subject_id: str, queue: str | None) -> None:
         try:
-            self._publish(task, subject_id)
+            self._publish(task, subject_id, queue)
         except QueueUnavailable as error:
             # The row is queued and committed: a sweeper sends it again.
             _log.warning("message not sent", extra={"subject": subject_id, "detail": error.message})
@@ -64,6 +68,7 @@ class Runtime:
     objects: ObjectStore
     name: str
     device: str
+    capacity: Capacity
     num_threads: int
     scratch: Scratch
     inputs: InputCache

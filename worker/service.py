@@ -6,20 +6,23 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from kdstore.db import make_engine, make_session_factory
 from kdstore.objects import ObjectStore
-from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUE, make_celery, publish
+from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUE, TRAINING_QUEUES, make_celery, publish
 from kdstore.settings import Settings
 from worker.app import Lane, allow_consuming, stop_consuming
+from worker.capacity import measure_capacity
 from worker.child import ChildSpawner
 from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
 from worker.runtime import Postbox, Runtime
 from worker.scratch import Scratch
+from worker.self_service import SelfService
 from worker.slots import Slot
 from worker.spare import SpareTrainer
+from worker.supervisor import run_next
 from worker.sweeper import run_sweeper
 
 _log = logging.getLogger(__name__)
@@ -42,33 +45,37 @@ def run_worker(settings: Settings, stop: threading.Event) -> bool:
         _log.info("worker ready", extra={"worker": runtime.name, "device": runtime.device})
         allow_consuming()
         slots = {TRAINING_QUEUE: Slot(), INGEST_QUEUE: Slot()}
-        lanes = [Lane(runtime, queue, slots) for queue in slots]
-        sweeper = threading.Thread(target=run_sweeper, args=(runtime,), name="sweeper", daemon=True)
+        served = [TRAINING_QUEUES[device] for device in runtime.capacity.served_devices]
+        lanes = [Lane(runtime, queues, slots) for queues in (served, [INGEST_QUEUE])]
+        self_service = SelfService(runtime, slots[TRAINING_QUEUE], lambda: run_next(runtime))
+        sweeper = threading.Thread(
+            target=run_sweeper, args=(runtime, self_service), name="sweeper", daemon=True
+        )
         for lane in lanes:
             lane.start()
         sweeper.start()
         stop.wait()
-        has_ended = _stop(runtime, lanes)
+        has_ended = _stop(runtime, [*lanes, self_service])
         _log.info("worker stopped", extra={"worker": runtime.name})
         return has_ended
 
 
-def _stop(runtime: Runtime, lanes: list[Lane]) -> bool:
+def _stop(runtime: Runtime, working: Sequence[Lane | SelfService]) -> bool:
     """Ask everything to end, and wait for it as long as the grace lasts."""
     runtime.postbox.hold()
     runtime.stopping.set()
     stop_consuming()
     grace_seconds = runtime.settings.stop_grace_seconds
-    has_ended = _join(lanes, timeout_seconds=grace_seconds + _AFTER_GRACE_SECONDS)
+    has_ended = _join(working, timeout_seconds=grace_seconds + _AFTER_GRACE_SECONDS)
     runtime.abandon.set()
-    has_ended = has_ended or _join(lanes, timeout_seconds=_ABANDON_SECONDS)
+    has_ended = has_ended or _join(working, timeout_seconds=_ABANDON_SECONDS)
     runtime.postbox.deliver()
     return has_ended
 
 
-def _join(lanes: list[Lane], *, timeout_seconds: float) -> bool:
+def _join(working: Sequence[Lane | SelfService], *, timeout_seconds: float) -> bool:
     deadline = time.monotonic() + timeout_seconds
-    return all(lane.join(timeout_seconds=max(0.0, deadline - time.monotonic())) for lane in lanes)
+    return all(each.join(timeout_seconds=max(0.0, deadline - time.monotonic())) for each in working)
 
 
 @contextmanager
@@ -99,11 +106,14 @@ def _runtime(settings: Settings, stop: threading.Event) -> Iterator[Runtime | No
                 objects=objects,
                 name=name,
                 device=device,
+                capacity=measure_capacity(device, num_threads=num_threads),
                 num_threads=num_threads,
                 scratch=scratch,
                 inputs=InputCache(data_dir / "cache", objects, max_bytes=DEFAULT_CACHE_BYTES),
                 spawner=spawner,
                 spare=spare,
-                postbox=Postbox(lambda task, subject_id: publish(sender, task, subject_id)),
+                postbox=Postbox(
+                    lambda task, subject_id, queue: publish(sender, task, subject_id, queue=queue)
+                ),
             )
         )

@@ -8,22 +8,33 @@ _TICK_SECONDS = 0.1
 
 
 class Slot:
-    """Room for one task. The lane asks, the thread of the task tells."""
+    """Room for one task at a time. The lane asks, the thread of the task tells."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._was_taken = threading.Event()
-        self._is_free = threading.Event()
-        self._is_free.set()
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether a task runs."""
+        return self._lock.locked()
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Hold the slot for the length of a task."""
-        self._is_free.clear()
-        self._was_taken.set()
-        try:
+        """Hold the slot for the length of a task that a message led to; wait until it is free."""
+        with self._lock:
+            self._was_taken.set()
             yield
+
+    @contextmanager
+    def try_taken(self) -> Iterator[bool]:
+        """Hold the slot if it is free; False if it is not."""
+        is_ours = self._lock.acquire(blocking=False)
+        try:
+            yield is_ours
         finally:
-            self._is_free.set()
+            if is_ours:
+                self._lock.release()
 
     def wait_out(self, stopping: threading.Event, *, start_seconds: float) -> None:
         """After a message has come: wait for its task to begin, and then for it to end.
@@ -32,5 +43,9 @@ class Slot:
         """
         self._was_taken.wait(start_seconds)
         self._was_taken.clear()
-        while not stopping.is_set() and not self._is_free.wait(_TICK_SECONDS):
+        self.wait_until_free(stopping)
+
+    def wait_until_free(self, stopping: threading.Event) -> None:
+        """Wait for the task that runs, if one does. Returns at once when stopping."""
+        while self.is_taken and not stopping.wait(_TICK_SECONDS):
             pass

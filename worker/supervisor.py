@@ -14,7 +14,7 @@ from kdstore import jobs
 from kdstore.artifacts import NewArtifact
 from kdstore.errors import AttemptLost, NotFound, StorageError
 from kdstore.jobs import ExitCause, JobError, JobStatus
-from kdstore.queue import TRAIN_JOB
+from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES
 from worker.artifact_uploads import delete_artifacts, upload_artifacts
 from worker.builtin_datasets import ensure_ready
 from worker.messages import Finished, Stopped
@@ -42,13 +42,13 @@ class Delivered:
     artifacts: tuple[NewArtifact, ...]
 
 
-def run_attempt(runtime: Runtime, job_id: str) -> None:
-    """Claim a job and see one attempt at it to its end; do nothing if there is none to claim."""
+def run_next(runtime: Runtime) -> None:
+    """Claim the job whose turn it is, and see one attempt at it to its end; or do nothing."""
     claim = write(
         runtime.session_factory,
-        lambda session: jobs.claim(
+        lambda session: jobs.claim_next(
             session,
-            job_id,
+            runtime.capacity,
             worker=runtime.name,
             device=runtime.device,
             lease_seconds=runtime.settings.lease_seconds,
@@ -56,7 +56,7 @@ def run_attempt(runtime: Runtime, job_id: str) -> None:
         abandon=runtime.stopping,
     )
     if claim is None:
-        _log.info("nothing to claim", extra={"job_id": job_id})
+        _log.info("nothing to claim")
         return
     attempt = Attempt(runtime, claim)
     try:
@@ -170,7 +170,8 @@ class Attempt:
         )
         self.say("attempt ended", status=status, cause=_cause(outcome, reason))
         if status == "queued":
-            runtime.postbox.post(TRAIN_JOB, self._fence.job_id)
+            queue = TRAINING_QUEUES[self._claim.wanted_device]
+            runtime.postbox.post(TRAIN_JOB, self._fence.job_id, queue)
         if isinstance(outcome, Delivered):
             self._clean_up(outcome, status)
 

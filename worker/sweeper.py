@@ -8,19 +8,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from kdstore import idempotency, jobs, upload_bytes, uploads, validation, workers
 from kdstore.db import transaction
 from kdstore.errors import KdstoreError, StorageError
-from kdstore.queue import TRAIN_JOB, VALIDATE_DATASET, VALIDATE_MODEL
+from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES, VALIDATE_DATASET, VALIDATE_MODEL
 from worker.builtin_datasets import request_builtins
 from worker.runtime import Runtime
+from worker.self_service import SelfService
 
 _log = logging.getLogger(__name__)
 
 
-def run_sweeper(runtime: Runtime) -> None:
+def run_sweeper(runtime: Runtime, self_service: SelfService) -> None:
     """Sweep until the worker stops. A sweep that fails is one that the next one makes good."""
     has_builtins = False
     while True:
         try:
             sweep(runtime)
+            self_service.look()
             if not has_builtins:
                 request_builtins(runtime)
                 has_builtins = True
@@ -33,7 +35,7 @@ def run_sweeper(runtime: Runtime) -> None:
 def sweep(runtime: Runtime) -> None:
     """Do all of one sweep. Each part is a transaction; its messages are sent after it."""
     with transaction(runtime.session_factory) as session:
-        workers.seen(session, name=runtime.name, device=runtime.device)
+        workers.seen(session, name=runtime.name, device=runtime.device, capacity=runtime.capacity)
     _sweep_jobs(runtime)
     _sweep_validations(runtime)
     _sweep_uploads(runtime)
@@ -53,8 +55,8 @@ def _sweep_jobs(runtime: Runtime) -> None:
     ):
         for job_id in job_ids:
             _log.warning("lost attempt closed", extra={"job_id": job_id, "cause": cause})
-    for job_id in swept.to_publish:
-        runtime.postbox.post(TRAIN_JOB, job_id)
+    for job in swept.to_publish:
+        runtime.postbox.post(TRAIN_JOB, job.id, TRAINING_QUEUES[job.wanted_device])
 
 
 def _sweep_validations(runtime: Runtime) -> None:

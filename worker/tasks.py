@@ -8,7 +8,7 @@ from kdstore.queue import QUEUE_OF_TASK, TRAIN_JOB, VALIDATE_DATASET, VALIDATE_M
 from worker.ingest import validate
 from worker.runtime import Runtime
 from worker.slots import Slot
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
 _log = logging.getLogger(__name__)
 
@@ -16,8 +16,9 @@ _log = logging.getLogger(__name__)
 def register_tasks(app: Any, runtime: Runtime, slots: Mapping[str, Slot]) -> None:
     """Give a Celery app the three tasks; `slots` by queue. Celery ships no types, hence Any."""
 
-    def train_job(job_id: str) -> None:
-        run_attempt(runtime, job_id)
+    def train_job(_job_id: str) -> None:
+        # The message is only a knock: the job whose turn it is may be another one.
+        run_next(runtime)
 
     def validate_model(model_id: str) -> None:
         validate(runtime, "model", model_id)

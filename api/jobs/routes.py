@@ -20,7 +20,7 @@ from kdcore.spec import JobSpec
 from kdstore import jobs
 from kdstore.errors import CursorInvalid, InvalidTransition, JobNotFound
 from kdstore.jobs import JobStatus
-from kdstore.queue import TRAIN_JOB
+from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES
 from kdstore.tables import Job
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
@@ -61,7 +61,8 @@ def create_job(
 
     def create() -> Created:
         created = service.create(writer.session, workspace_id=writer.workspace_id, job=job)
-        writer.publish(TRAIN_JOB, created.id)
+        queue = TRAINING_QUEUES[job.resources.device]
+        writer.publish(TRAIN_JOB, created.id, queue)
         return Created(201, created, location=f"/v1/jobs/{created.id}")
 
     return creating.answer(writer, create)
@@ -141,5 +142,5 @@ def _move(transition: Callable[..., Job], job_id: str, writer: Writer) -> JobRea
     session: Session = writer.session
     job = transition(session, workspace_id=writer.workspace_id, job_id=job_id)
     if job.status == "queued":
-        writer.publish(TRAIN_JOB, job.id)
+        writer.publish(TRAIN_JOB, job.id, TRAINING_QUEUES[job.wanted_device])
     return service.with_attempts(session, job)

@@ -6,6 +6,7 @@ from sqlalchemy.orm import Session
 
 from api.jobs import checks
 from api.jobs.forecast import forecast
+from api.jobs.placement import placement_warnings
 from api.jobs.schemas import (
     AttemptRead,
     JobErrorRead,
@@ -24,7 +25,9 @@ from kdstore.tables import Attempt, Job
 def validate(session: Session, *, workspace_id: str, job: AnyJob) -> JobValidation:
     """Tell what a job would be. Raises InputsUnusable, IncompatibleInputs, SpecInvalid."""
     checked = checks.check(session, workspace_id=workspace_id, job=job)
-    return forecast(session, workspace_id=workspace_id, checked=checked)
+    expected = forecast(session, workspace_id=workspace_id, checked=checked)
+    warnings = [*expected.warnings, *placement_warnings(session, checked.job)]
+    return expected.model_copy(update={"warnings": warnings})
 
 
 def create(session: Session, *, workspace_id: str, job: AnyJob) -> JobRead:

@@ -12,6 +12,8 @@ class WorkerRead(Answer):
 
     name: str
     device: str
+    max_processes: int = Field(description="Most processes of one job: `resources.num_processes`.")
+    memory_bytes: int | None = Field(description="Of its device; null if it does not know.")
     started_at: datetime
     last_seen_at: datetime
     job_id: str | None = Field(description="What it works on, if that is a job of this workspace.")
@@ -35,6 +37,8 @@ class WorkersRead(Answer):
                         {
                             "name": "worker-1",
                             "device": "cpu",
+                            "max_processes": 4,
+                            "memory_bytes": 17179869184,
                             "started_at": "2026-07-01T12:00:00Z",
                             "last_seen_at": "2026-07-01T12:30:00Z",
                             "job_id": "job_4kq2m8x0c7n9w1r3t6y8zv",

@@ -27,6 +27,8 @@ def read(session: Session, *, workspace_id: str) -> WorkersRead:
             WorkerRead(
                 name=worker.name,
                 device=worker.device,
+                max_processes=worker.max_processes,
+                memory_bytes=worker.memory_bytes,
                 started_at=worker.started_at,
                 last_seen_at=worker.last_seen_at,
                 job_id=job_of.get(worker.name),

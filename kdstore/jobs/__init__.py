@@ -17,6 +17,7 @@ from kdstore.jobs.attempts import (
     set_stage,
 )
 from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, release
+from kdstore.jobs.order import claim_next, is_waiting
 from kdstore.jobs.queries import attempts_of, get, get_report, page
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
 from kdstore.jobs.status import JobError
@@ -38,6 +39,7 @@ __all__ = [
     "checkpoint_key",
     "checkpointed",
     "claim",
+    "claim_next",
     "confirm_cancel",
     "confirm_pause",
     "create",
@@ -47,6 +49,7 @@ __all__ = [
     "get",
     "get_report",
     "heartbeat",
+    "is_waiting",
     "page",
     "release",
     "request_cancel",

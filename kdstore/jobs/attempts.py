@@ -10,12 +10,13 @@ from sqlalchemy.orm import Session
 
 from kdcore.progress import Progress, Stage
 from kdcore.report import Run
+from kdcore.spec import WantedDevice
 from kdstore import events, metrics
 from kdstore import fence as fences
 from kdstore.db import now
 from kdstore.fence import Fence
 from kdstore.jobs.status import change_status
-from kdstore.tables import Attempt, Checkpoint, Job, JsonObject
+from kdstore.tables import Attempt, Checkpoint, Job, JsonObject, Workspace
 from kdstore.transitions import JobStatus
 
 KEPT_CHECKPOINTS = 2
@@ -33,6 +34,7 @@ class Claim:
     workspace_id: str
     kind: str
     spec: JsonObject
+    wanted_device: WantedDevice
     checkpoints: tuple[Checkpoint, ...]
     trained_seconds: float
 
@@ -59,6 +61,12 @@ def claim(
     if not taken:
         return None
     job = session.get_one(Job, job_id, populate_existing=True)
+    session.execute(
+        update(Workspace)
+        .where(Workspace.id == job.workspace_id)
+        .values(served_at=at)
+        .execution_options(synchronize_session=False)
+    )
     fence = Fence(job_id, job.attempt_number)
     session.add(
         Attempt(job_id=job_id, number=fence.attempt, worker=worker, device=device, started_at=at)
@@ -70,6 +78,7 @@ def claim(
         workspace_id=job.workspace_id,
         kind=job.kind,
         spec=job.spec,
+        wanted_device=job.wanted_device,
         checkpoints=_checkpoints(session, job_id),
         trained_seconds=_trained_seconds(session, job_id),
     )

@@ -25,11 +25,10 @@ _RESUME: Mapping[JobStatus, JobStatus] = {"paused": "queued"}
 _RETRY: Mapping[JobStatus, JobStatus] = {"failed": "queued", "cancelled": "queued"}
 
 
-def create(session: Session, *, workspace_id: str, spec: AnyJob, priority: int = 0) -> Job:
+def create(session: Session, *, workspace_id: str, spec: AnyJob) -> Job:
     """Insert a job as `queued`. Publish its id after the commit, not before.
 
-    `spec` is the resolved spec: ids of this workspace, every default filled in. Of two jobs the
-    one with the higher `priority` is published again first.
+    `spec` is the resolved spec: ids of this workspace, every default filled in.
     """
     at = now(session)
     job = Job(
@@ -40,7 +39,10 @@ def create(session: Session, *, workspace_id: str, spec: AnyJob, priority: int =
         status="queued",
         spec=spec.model_dump(mode="json"),
         tags=dict(spec.tags),
-        priority=priority,
+        priority=spec.priority,
+        wanted_device=spec.resources.device,
+        num_processes=spec.resources.num_processes,
+        memory_bytes=spec.resources.memory_bytes,
         max_attempts=spec.limits.max_attempts,
         created_at=at,
         queued_at=at,

@@ -6,6 +6,7 @@ from datetime import timedelta
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from kdcore.spec import WantedDevice
 from kdstore.db import now
 from kdstore.fence import Fence, Owned
 from kdstore.jobs.endings import end_in_failure
@@ -15,10 +16,18 @@ from kdstore.transitions import OWNED, JobStatus
 
 
 @dataclass(frozen=True)
+class QueuedJob:
+    """A job that waits, and what its message must reach."""
+
+    id: str
+    wanted_device: WantedDevice
+
+
+@dataclass(frozen=True)
 class SweptJobs:
     """What one sweep did. Publish `to_publish` after the commit: requeued and stale ones."""
 
-    to_publish: tuple[str, ...]
+    to_publish: tuple[QueuedJob, ...]
     requeued: tuple[str, ...]
     failed: tuple[str, ...]
     cancelled: tuple[str, ...]
@@ -33,18 +42,18 @@ def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> Sw
     Of the next `limit` jobs in the queue (by priority, then age), those whose message was sent
     more than `republish_seconds` ago are to be published again.
     """
-    ended: dict[JobStatus, list[str]] = {
-        "queued": [],
-        "failed": [],
-        "cancelled": [],
-        "paused": [],
-    }
+    ended: dict[JobStatus, list[str]] = {"failed": [], "cancelled": [], "paused": []}
+    requeued: list[QueuedJob] = []
     for job in _silent(session, limit=limit):
-        ended[_close_lost(session, job)].append(job.id)
+        status = _close_lost(session, job)
+        if status == "queued":
+            requeued.append(QueuedJob(job.id, job.wanted_device))
+        else:
+            ended[status].append(job.id)
     stale = _stale(session, republish_seconds=republish_seconds, limit=limit)
     return SweptJobs(
-        to_publish=(*ended["queued"], *stale),
-        requeued=tuple(ended["queued"]),
+        to_publish=(*requeued, *stale),
+        requeued=tuple(job.id for job in requeued),
         failed=tuple(ended["failed"]),
         cancelled=tuple(ended["cancelled"]),
         paused=tuple(ended["paused"]),
@@ -79,24 +88,28 @@ def _close_lost(session: Session, job: Job) -> JobStatus:
     return end_in_failure(session, fence, owned, error=error, exit_cause="lost")
 
 
-def _stale(session: Session, *, republish_seconds: float, limit: int) -> list[str]:
+def _stale(session: Session, *, republish_seconds: float, limit: int) -> list[QueuedJob]:
     """Find those next in the queue whose message seems lost, and note that they get a new one.
 
     Only the head of the queue: a long queue with busy workers must not fill the broker.
     """
     at = now(session)
     head = (
-        select(Job.id, Job.published_at)
+        select(Job.id, Job.wanted_device, Job.published_at)
         .where(Job.status == "queued")
         .order_by(Job.priority.desc(), Job.queued_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
     oldest = at - timedelta(seconds=republish_seconds)
-    stale = [job_id for job_id, published_at in session.execute(head) if published_at < oldest]
+    stale = [
+        QueuedJob(job_id, wanted_device)
+        for job_id, wanted_device, published_at in session.execute(head)
+        if published_at < oldest
+    ]
     session.execute(
         update(Job)
-        .where(Job.id.in_(stale), Job.status == "queued")
+        .where(Job.id.in_([job.id for job in stale]), Job.status == "queued")
         .values(published_at=at)
         .execution_options(synchronize_session=False)
     )

@@ -2,11 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, ForeignKey, Index, String, Text
+from sqlalchemy import JSON, BigInteger, ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kdcore.errors import Fault
 from kdcore.progress import Stage
+from kdcore.spec import WantedDevice
 from kdstore.tables.base import Base, JsonObject
 from kdstore.transitions import JobStatus
 
@@ -16,7 +17,8 @@ class Job(Base):
 
     `attempt_number` counts every claim and never goes back; `failures` counts the attempts that
     were lost or failed by the system's fault since creation or the last retry, and is what
-    `max_attempts` limits.
+    `max_attempts` limits. `wanted_device`, `num_processes` and `memory_bytes` repeat the spec's
+    `resources`, to be asked by SQL.
     """
 
     __tablename__ = "jobs"
@@ -35,6 +37,9 @@ class Job(Base):
     spec: Mapped[JsonObject]  # the resolved spec: every default filled in
     tags: Mapped[dict[str, str]] = mapped_column(JSON)
     priority: Mapped[int] = mapped_column(default=0)  # higher first
+    wanted_device: Mapped[WantedDevice] = mapped_column(String(8), server_default="any")
+    num_processes: Mapped[int] = mapped_column(server_default="1")
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
     progress: Mapped[JsonObject | None]  # kdcore.progress.Progress, the newest
     result: Mapped[JsonObject | None]
     error_code: Mapped[str | None] = mapped_column(String(64))

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import String
+from sqlalchemy import BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from kdstore.tables.base import Base
@@ -15,5 +15,7 @@ class Worker(Base):
 
     name: Mapped[str] = mapped_column(String(200), primary_key=True)
     device: Mapped[str] = mapped_column(String(64))
+    max_processes: Mapped[int] = mapped_column(server_default="1")
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)  # of the device
     started_at: Mapped[datetime]
     last_seen_at: Mapped[datetime]

@@ -16,3 +16,4 @@ class Workspace(Base):
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     name: Mapped[str] = mapped_column(String(200), unique=True)
     created_at: Mapped[datetime]
+    served_at: Mapped[datetime | None]  # when a worker last took one of its jobs

@@ -35,11 +35,12 @@ def queue_job(session_factory: SessionFactory, workspace_id: str) -> QueueJob:
             name="small",
             dataset="digits",
             network=Mlp(hidden=(8,)),
+            priority=priority,
             limits=Limits(max_attempts=max_attempts),
             tags={"team": "vision"},
         )
         with transaction(session_factory) as session:
-            job = jobs.create(session, workspace_id=workspace_id, spec=spec, priority=priority)
+            job = jobs.create(session, workspace_id=workspace_id, spec=spec)
             return job.id
 
     return queue

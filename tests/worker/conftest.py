@@ -23,7 +23,7 @@ from tests.worker.worker_in_process import Outbox, build_runtime, quick
 from worker.child import ChildSpawner
 from worker.runtime import Runtime
 from worker.spare import SpareTrainer
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
 
 @pytest.fixture(scope="session")
@@ -119,12 +119,12 @@ def book(
 
 
 @pytest.fixture
-def start_attempt() -> Iterator[Callable[[Runtime, str], threading.Thread]]:
+def start_attempt() -> Iterator[Callable[[Runtime], threading.Thread]]:
     """Call it to run an attempt in a thread of its own."""
     started: list[threading.Thread] = []
 
-    def start(runtime: Runtime, job_id: str) -> threading.Thread:
-        thread = threading.Thread(target=run_attempt, args=(runtime, job_id), daemon=True)
+    def start(runtime: Runtime) -> threading.Thread:
+        thread = threading.Thread(target=run_next, args=(runtime,), daemon=True)
         thread.start()
         started.append(thread)
         return thread
@@ -159,7 +159,7 @@ def undisturbed(
     put_digits(runtime.session_factory, runtime.objects, digits_folder)
     book = open_book(runtime.session_factory)
     job_id = book.create(LONG_JOB)
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     trained = book.trained(job_id)
     engine.dispose()
     return trained

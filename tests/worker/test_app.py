@@ -10,6 +10,7 @@ from kdstore.queue import (
     INGEST_QUEUE,
     TRAIN_JOB,
     TRAINING_QUEUE,
+    TRAINING_QUEUES,
     VALIDATE_DATASET,
     VALIDATE_MODEL,
     make_celery,
@@ -50,7 +51,10 @@ def start_lanes() -> Iterator[StartLanes]:
     def start(runtime: Runtime) -> list[Lane]:
         allow_consuming()
         slots = {TRAINING_QUEUE: Slot(), INGEST_QUEUE: Slot()}
-        lanes = [Lane(runtime, queue, slots) for queue in slots]
+        lanes = [
+            Lane(runtime, list(TRAINING_QUEUES.values()), slots),
+            Lane(runtime, [INGEST_QUEUE], slots),
+        ]
         for lane in lanes:
             lane.start()
         started.append((runtime, lanes))

@@ -6,7 +6,7 @@ from tests.worker.jobs_on_digits import JobBook, open_book, small_job
 from tests.worker.worker_in_process import Outbox
 from worker.builtin_datasets import ensure_ready, request_builtins
 from worker.runtime import Runtime
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
 
 def test_first_job_makes_the_dataset_it_needs(
@@ -14,7 +14,7 @@ def test_first_job_makes_the_dataset_it_needs(
 ) -> None:
     book = open_book(session_factory)
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert book.read(job_id).status == "succeeded"
 
 

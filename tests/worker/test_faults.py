@@ -15,9 +15,9 @@ from tests.worker.jobs_on_digits import LONG_JOB, JobBook, Trained, small_job, w
 from worker.artifact_uploads import upload_artifacts
 from worker.messages import ArtifactFile, Finished
 from worker.runtime import Runtime
-from worker.supervisor import Attempt, Delivered, run_attempt
+from worker.supervisor import Attempt, Delivered, run_next
 
-StartAttempt = Callable[[Runtime, str], threading.Thread]
+StartAttempt = Callable[[Runtime], threading.Thread]
 
 
 class StorageOutage:
@@ -60,7 +60,7 @@ def test_storage_that_is_away_while_a_job_trains_and_ends_is_waited_for(
     runtime: Runtime, book: JobBook, start_attempt: StartAttempt, undisturbed: Trained
 ) -> None:
     job_id = book.create(LONG_JOB)
-    attempt = start_attempt(runtime, job_id)
+    attempt = start_attempt(runtime)
     wait_until(lambda: len(book.series(job_id)) > 0)
     outage = StorageOutage(runtime.objects)
     outage.begin()
@@ -80,7 +80,7 @@ def test_database_that_drops_its_connections_again_and_again_loses_nothing(
     undisturbed: Trained,
 ) -> None:
     job_id = book.create(LONG_JOB)
-    attempt = start_attempt(runtime, job_id)
+    attempt = start_attempt(runtime)
     num_cuts = 0
     while attempt.is_alive():
         attempt.join(0.2)
@@ -95,7 +95,7 @@ def test_database_that_drops_its_connections_again_and_again_loses_nothing(
 def report(runtime: Runtime, book: JobBook) -> Report:
     """A report as a finished job has it."""
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     return Report.model_validate(book.report(job_id))
 
 

@@ -21,7 +21,7 @@ from tests.worker.strangers import Strangers, two_class_npz, zip_of_text
 from tests.worker.worker_in_process import Outbox
 from worker.ingest import validate
 from worker.runtime import Runtime
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
 DESCRIPTION = NetworkDescription(
     architecture=Mlp(hidden=(16,)),
@@ -113,7 +113,7 @@ class TestModels:
         self, runtime: Runtime, strangers: Strangers, book: JobBook
     ) -> None:
         job_id = book.create(small_job())
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         model_id = strangers.model_of_job(job_id)
         validate(runtime, "model", model_id)
         model = strangers.read_model(model_id)
@@ -198,7 +198,7 @@ class TestDatasets:
         dataset_id = strangers.dataset(two_class_npz())
         validate(runtime, "dataset", dataset_id)
         job_id = book.create(small_job().model_copy(update={"dataset": dataset_id}))
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         assert book.read(job_id).status == "succeeded"
 
     def test_builtin_digits_are_made_once(

@@ -4,14 +4,14 @@ from kdcore.report import Report
 from tests.worker.jobs_on_digits import JobBook, small_job
 from worker.results import summarise
 from worker.runtime import Runtime
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
 
 def test_accuracy_and_size_of_every_network_are_those_of_the_report(
     runtime: Runtime, book: JobBook
 ) -> None:
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     report = Report.model_validate(book.report(job_id))
     column = report.columns["network"]
     summary = summarise(report)

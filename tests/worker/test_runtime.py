@@ -28,7 +28,7 @@ def test_held_messages_are_delivered_once_each_in_order() -> None:
 
 
 def test_broker_that_is_away_is_left_to_the_sweeper() -> None:
-    def refuse(task: str, subject_id: str) -> None:
+    def refuse(task: str, subject_id: str, _queue: str | None) -> None:
         raise QueueUnavailable(task, subject_id)
 
     Postbox(refuse).post(TRAIN_JOB, "job_1")

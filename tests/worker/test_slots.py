@@ -56,3 +56,30 @@ def test_slot_is_free_again_after_a_task_that_failed() -> None:
     with pytest.raises(ZeroDivisionError), slot.taken():
         raise ZeroDivisionError
     wait_in_thread(slot, threading.Event(), start_seconds=60.0).join(10.0)
+
+
+def test_second_task_waits_for_the_first() -> None:
+    slot, order = Slot(), list[str]()
+
+    def second() -> None:
+        with slot.taken():
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with slot.taken():
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_taken_slot_cannot_be_taken_without_waiting() -> None:
+    slot = Slot()
+    with slot.try_taken() as is_ours:
+        assert is_ours
+        assert slot.is_taken
+        with slot.try_taken() as is_ours_too:
+            assert not is_ours_too
+        assert slot.is_taken
+    assert not slot.is_taken

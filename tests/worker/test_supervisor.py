@@ -27,9 +27,9 @@ from tests.worker.jobs_on_digits import (
 from tests.worker.worker_in_process import Outbox
 from worker.runtime import Runtime
 from worker.spare import SpareTrainer
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
-StartAttempt = Callable[[Runtime, str], threading.Thread]
+StartAttempt = Callable[[Runtime], threading.Thread]
 MakeRuntime = Callable[..., Runtime]
 
 
@@ -45,7 +45,7 @@ def test_job_trains_to_the_end_with_artifacts_report_and_metrics(
     runtime: Runtime, book: JobBook
 ) -> None:
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     job = book.read(job_id)
     assert (job.status, job.error_code) == ("succeeded", None)
     assert book.exit_causes(job_id) == ["finished"]
@@ -62,7 +62,7 @@ def test_job_trains_to_the_end_with_artifacts_report_and_metrics(
 
 def test_finished_job_leaves_no_checkpoint_and_no_scratch(runtime: Runtime, book: JobBook) -> None:
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert list(runtime.objects.list_keys(f"jobs/{job_id}/checkpoints")) == []
     left = [path.name for path in runtime.scratch.folder.iterdir()]
     assert left == [".lock"]
@@ -70,7 +70,7 @@ def test_finished_job_leaves_no_checkpoint_and_no_scratch(runtime: Runtime, book
 
 def test_stages_are_entered_in_order(runtime: Runtime, book: JobBook) -> None:
     job_id = book.create(small_job())
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     stages = [event.stage for event in book.events(job_id) if event.type == "stage_entered"]
     assert stages == ["preparing", "training", "evaluating", "exporting", "uploading"]
 
@@ -79,13 +79,13 @@ def test_second_message_of_a_running_job_starts_no_second_attempt(
     runtime: Runtime, book: JobBook, start_attempt: StartAttempt
 ) -> None:
     job_id = book.create(LONG_JOB)
-    attempt = start_attempt(runtime, job_id)
+    attempt = start_attempt(runtime)
     wait_until(lambda: book.has(job_id, "checkpoint_stored"))
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert book.read(job_id).status == "running"
     book.cancel(job_id)
     attempt.join()
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert book.exit_causes(job_id) == ["cancelled"]
 
 
@@ -101,13 +101,13 @@ class TestKilledTrainer:
     ) -> None:
         job_id = book.create(LONG_JOB)
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: book.has(job_id, "checkpoint_stored"))
         os.kill(trainer, signal.SIGKILL)
         attempt.join()
         assert book.exit_causes(job_id) == ["killed"]
         assert outbox.sent == [(TRAIN_JOB, job_id)]
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         assert book.exit_causes(job_id) == ["killed", "finished"]
         (resumed,) = book.resumptions(job_id)
         assert resumed.run == "network"
@@ -120,15 +120,15 @@ class TestKilledTrainer:
     ) -> None:
         spec = small_job(num_epochs=200, max_attempts=100)
         calm_id, job_id = book.create(spec), book.create(spec)
-        run_attempt(runtime, calm_id)
+        run_next(runtime)
         for _ in range(3):
             num_stored = book.num_stored(job_id)
             trainer = next_trainer_pid(runtime.spare)
-            attempt = start_attempt(runtime, job_id)
+            attempt = start_attempt(runtime)
             wait_until(partial(book.has_stored_more, job_id, num_stored))
             os.kill(trainer, signal.SIGKILL)
             attempt.join()
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         assert book.exit_causes(job_id) == [*["killed"] * 3, "finished"]
         assert book.trained(job_id) == book.trained(calm_id)
 
@@ -142,11 +142,11 @@ class TestKilledTrainer:
         runtime = make_runtime(checkpoint_every_seconds=3600.0)
         job_id = book.create(LONG_JOB)
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.series(job_id)) > 0)
         os.kill(trainer, signal.SIGKILL)
         attempt.join()
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         assert book.resumptions(job_id) == [AttemptResumed(attempt=2, run=None, step=0)]
         assert book.trained(job_id) == undisturbed
 
@@ -159,7 +159,7 @@ class TestKilledTrainer:
     ) -> None:
         job_id = book.create(LONG_JOB)
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.checkpoints(job_id)) == 2)
         os.kill(trainer, signal.SIGKILL)
         attempt.join()
@@ -167,7 +167,7 @@ class TestKilledTrainer:
         damaged = bytearray(runtime.objects.get_bytes(newest.object_key))
         damaged[-1] ^= 1
         runtime.objects.put_bytes(newest.object_key, bytes(damaged))
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         (resumed,) = book.resumptions(job_id)
         assert resumed.step == before.step
         assert book.trained(job_id) == undisturbed
@@ -177,7 +177,7 @@ class TestKilledTrainer:
     ) -> None:
         job_id = book.create(small_job(num_epochs=100_000, max_attempts=1))
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: book.has(job_id, "checkpoint_stored"))
         os.kill(trainer, signal.SIGKILL)
         attempt.join()
@@ -197,7 +197,7 @@ class TestRequests:
     ) -> None:
         job_id = book.create(small_job(num_epochs=100_000))
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.series(job_id)) > 0)
         book.cancel(job_id)
         attempt.join()
@@ -214,13 +214,13 @@ class TestRequests:
         undisturbed: Trained,
     ) -> None:
         job_id = book.create(LONG_JOB)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.series(job_id)) > 0)
         book.pause(job_id)
         attempt.join()
         assert book.read(job_id).status == "paused"
         book.resume(job_id)
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         assert book.exit_causes(job_id) == ["paused", "finished"]
         assert book.trained(job_id) == undisturbed
 
@@ -228,7 +228,7 @@ class TestRequests:
         self, runtime: Runtime, book: JobBook, start_attempt: StartAttempt, outbox: Outbox
     ) -> None:
         job_id = book.create(small_job(num_epochs=100_000))
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.series(job_id)) > 0)
         runtime.stopping.set()
         attempt.join()
@@ -244,7 +244,7 @@ class TestRequests:
         runtime = make_runtime(stop_grace_seconds=0.3)
         job_id = book.create(small_job(num_epochs=100_000))
         trainer = next_trainer_pid(runtime.spare)
-        attempt = start_attempt(runtime, job_id)
+        attempt = start_attempt(runtime)
         wait_until(lambda: len(book.series(job_id)) > 0)
         os.kill(trainer, signal.SIGSTOP)
         book.cancel(job_id)
@@ -258,7 +258,7 @@ class TestFailures:
         self, runtime: Runtime, book: JobBook, outbox: Outbox
     ) -> None:
         job_id = book.create(small_job(num_epochs=20, learning_rate=100.0, activation="leaky_relu"))
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         job = book.read(job_id)
         assert (job.status, job.error_code, job.error_fault) == ("failed", "diverged", "user")
         assert job.error_message is not None
@@ -270,7 +270,7 @@ class TestFailures:
         self, runtime: Runtime, book: JobBook
     ) -> None:
         job_id = book.create(small_job().model_copy(update={"dataset": "dts_gone"}))
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         job = book.read(job_id)
         assert (job.status, job.error_code) == ("failed", "dataset_not_found")
         assert book.exit_causes(job_id) == ["user_error"]
@@ -281,7 +281,7 @@ class TestFailures:
         spec = small_job(num_epochs=100_000)
         limits = spec.limits.model_copy(update={"max_seconds": 1})
         job_id = book.create(spec.model_copy(update={"limits": limits}))
-        run_attempt(runtime, job_id)
+        run_next(runtime)
         job = book.read(job_id)
         assert (job.status, job.error_code) == ("failed", "time_limit_reached")
         assert book.exit_causes(job_id) == ["timed_out"]
@@ -299,7 +299,7 @@ class TestLostAttempt:
     ) -> None:
         job_id = book.create(small_job(num_epochs=100_000))
         trainer = next_trainer_pid(runtime.spare)
-        zombie = start_attempt(runtime, job_id)
+        zombie = start_attempt(runtime)
         wait_until(lambda: book.has(job_id, "checkpoint_stored"))
         lose_lease_and_claim(session_factory, job_id)
         zombie.join()

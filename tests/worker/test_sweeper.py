@@ -13,6 +13,8 @@ from tests.worker.jobs_on_digits import JobBook, both_databases, open_book, smal
 from tests.worker.strangers import Strangers
 from tests.worker.worker_in_process import Outbox
 from worker.runtime import Runtime
+from worker.self_service import SelfService
+from worker.slots import Slot
 from worker.sweeper import run_sweeper, sweep
 
 
@@ -90,4 +92,4 @@ def test_worker_shows_itself(runtime: Runtime, session_factory: SessionFactory) 
 
 def test_sweeper_ends_with_its_worker(runtime: Runtime) -> None:
     runtime.stopping.set()
-    run_sweeper(runtime)
+    run_sweeper(runtime, SelfService(runtime, Slot(), lambda: None))

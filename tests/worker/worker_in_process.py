@@ -3,6 +3,7 @@
 import secrets
 from dataclasses import dataclass, field
 
+from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
@@ -18,9 +19,11 @@ class Outbox:
     """Takes the place of the broker: messages in the order they were sent."""
 
     sent: list[tuple[str, str]] = field(default_factory=list)
+    queues: list[str | None] = field(default_factory=list)
 
-    def __call__(self, task: str, subject_id: str) -> None:
+    def __call__(self, task: str, subject_id: str, queue: str | None) -> None:
         self.sent.append((task, subject_id))
+        self.queues.append(queue)
 
 
 def quick(settings: Settings) -> Settings:
@@ -47,6 +50,7 @@ def build_runtime(
         objects=objects,
         name=name,
         device="cpu",
+        capacity=Capacity("cpu", max_processes=2, memory_bytes=2**30),
         num_threads=1,
         scratch=Scratch(settings.data_dir / "scratch", name=name),
         inputs=InputCache(settings.data_dir / "cache", objects, max_bytes=2**30),

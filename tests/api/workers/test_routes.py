@@ -3,10 +3,14 @@
 from typing import Any
 
 from kdstore import workers
+from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory, transaction
 
 Client = Any  # these are classes of conftest.py, which tests cannot import
 Rows = Any
+
+CPU = Capacity("cpu", max_processes=4, memory_bytes=2**34)
+GPU = Capacity("gpu", max_processes=1, memory_bytes=None)
 
 
 def test_nobody_works_and_nothing_waits(client: Client) -> None:
@@ -21,8 +25,8 @@ def test_worker_is_listed_with_its_job_and_the_queue_behind_it(
 ) -> None:
     job_id = rows.job()
     with transaction(session_factory) as session:
-        workers.seen(session, name="worker-1", device="cpu")
-        workers.seen(session, name="worker-2", device="cuda:0")
+        workers.seen(session, name="worker-1", device="cpu", capacity=CPU)
+        workers.seen(session, name="worker-2", device="cuda:0", capacity=GPU)
     rows.claim(job_id)
     waiting = client.get(f"/v1/jobs/{rows.job()}").json()
     rows.job()
@@ -38,6 +42,6 @@ def test_ended_attempt_is_no_work(
     client: Client, rows: Rows, session_factory: SessionFactory
 ) -> None:
     with transaction(session_factory) as session:
-        workers.seen(session, name="worker-1", device="cpu")
+        workers.seen(session, name="worker-1", device="cpu", capacity=CPU)
     rows.fail(rows.claim(rows.job()))
     assert client.get("/v1/workers").json()["workers"][0]["job_id"] is None

@@ -8,6 +8,7 @@ from sqlalchemy import update
 
 from kdstore import jobs
 from kdstore.db import SessionFactory, now, reading, transaction
+from kdstore.jobs.sweep import QueuedJob
 from kdstore.tables import Attempt, Job
 
 ClaimJob = Callable[..., jobs.Claim]
@@ -40,7 +41,7 @@ class TestSilentWorkers:
         claim_job(job_id, lease_seconds=-1)
         swept = sweep()
         assert swept.requeued == (job_id,)
-        assert swept.to_publish == (job_id,)
+        assert swept.to_publish == (QueuedJob(job_id, "any"),)
         with reading(session_factory) as session:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
             attempt = session.get_one(Attempt, (job_id, 1))
@@ -134,7 +135,7 @@ class TestLostMessages:
         job_id = queue_job()
         assert sweep(republish_seconds=60).to_publish == ()
         self._age(session_factory, job_id, 61)
-        assert sweep(republish_seconds=60).to_publish == (job_id,)
+        assert sweep(republish_seconds=60).to_publish == (QueuedJob(job_id, "any"),)
         assert sweep(republish_seconds=60).to_publish == ()
 
     def test_running_job_is_not_published(
@@ -156,5 +157,5 @@ class TestLostMessages:
         for job_id in waiting:
             self._age(session_factory, job_id, 61)
         swept = sweep(republish_seconds=60, limit=2)
-        assert swept.to_publish == (waiting[2], waiting[0])
+        assert [job.id for job in swept.to_publish] == [waiting[2], waiting[0]]
         assert sweep(republish_seconds=60, limit=2).to_publish == ()
