@@ -46,6 +46,12 @@ class Settings(BaseSettings):
     training_threads: int = Field(
         0, ge=0, description="CPU threads of a training process; 0 lets the worker decide."
     )
+    training_memory_bytes: int = Field(
+        0,
+        ge=0,
+        description="Memory that a training process may take on CPU beyond torch itself; 0 sets no "
+        "limit. A job that needs more fails as out_of_memory, and its neighbours live.",
+    )
     lease_seconds: PositiveFloat = Field(
         30.0, description="How long a worker may be silent before its job is given to another."
     )

@@ -23,7 +23,6 @@ from kdcore.errors import (
 from kdcore.models import build_network, count_flops, count_parameters, tappable_layers
 from kdcore.spec import NetworkDescription, parse_network
 from worker.child_link import ParentLink
-from worker.ingest_limits import apply_limits
 from worker.messages import (
     INGEST_ORDER,
     BuiltinOrder,
@@ -36,6 +35,7 @@ from worker.messages import (
     ModelOrder,
     Rejected,
 )
+from worker.process_limits import apply_limits
 from worker.thumbnails import write_thumbnails
 
 Answer = ModelAccepted | DatasetAccepted | Rejected | Failed

@@ -41,6 +41,9 @@ class TrainOrder(_Message):
     folder: Path
     device: str
     num_threads: int
+    memory_bytes: int | None = Field(
+        None, description="Data beyond what the process has when the order comes; null: no limit."
+    )
     checkpoint_seconds: float
     job_id: str
     attempts: tuple[ManifestAttempt, ...] = Field(

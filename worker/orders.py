@@ -66,6 +66,7 @@ def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Pat
         folder=folder / "run",
         device=runtime.settings.device,
         num_threads=_num_threads(runtime, spec, dataset, teacher_files),
+        memory_bytes=runtime.settings.training_memory_bytes or None,
         checkpoint_seconds=runtime.settings.checkpoint_every_seconds,
         job_id=claim.fence.job_id,
         attempts=attempts,

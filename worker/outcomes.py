@@ -22,15 +22,18 @@ Outcome = Finished | Stopped | Failure
 _SIGKILL_STATUS = -9
 
 
-def outcome_of(last: LastWord, *, status: int, reason: StopReason | None) -> Outcome:
+def outcome_of(
+    last: LastWord, *, status: int, reason: StopReason | None, ran_out_of_memory: bool = False
+) -> Outcome:
     """Say how the attempt ended.
 
     `last` is the child's last word, if it spoke one; `status` is -9 for a child that was killed;
-    `reason` is why it was asked to stop, if it was.
+    `reason` is why it was asked to stop, if it was; `ran_out_of_memory` says that the kernel
+    killed for want of memory while the child ran.
     """
     match last:
         case Stopped() if reason == "timed_out":
-            return _without_a_word(status, reason)
+            return _without_a_word(status, reason, ran_out_of_memory=ran_out_of_memory)
         case Finished() | Stopped():
             return last
         case Failed():
@@ -38,10 +41,10 @@ def outcome_of(last: LastWord, *, status: int, reason: StopReason | None) -> Out
                 JobError(code=last.code, message=last.message, fault=last.fault), last.cause
             )
         case None:
-            return _without_a_word(status, reason)
+            return _without_a_word(status, reason, ran_out_of_memory=ran_out_of_memory)
 
 
-def _without_a_word(status: int, reason: StopReason | None) -> Outcome:
+def _without_a_word(status: int, reason: StopReason | None, *, ran_out_of_memory: bool) -> Outcome:
     if reason == "timed_out":
         error = JobError(
             code="time_limit_reached",
@@ -51,6 +54,15 @@ def _without_a_word(status: int, reason: StopReason | None) -> Outcome:
         return Failure(error, "timed_out")
     if reason is not None:
         return Stopped(step=0)  # killed while loading, or after the grace: asked for anyway
+    if status == _SIGKILL_STATUS and ran_out_of_memory:
+        error = JobError(
+            code="out_of_memory",
+            message="The system killed the training process because memory ran out. The job goes "
+            "on from its newest checkpoint while attempts are left; lower training.batch_size, or "
+            "ask for a machine with more in resources.memory_bytes.",
+            fault="system",
+        )
+        return Failure(error, "out_of_memory")
     if status == _SIGKILL_STATUS:
         error = JobError(
             code="trainer_killed",

@@ -32,6 +32,7 @@ from worker.messages import (
     Stopped,
     TrainOrder,
 )
+from worker.process_limits import limit_memory
 
 
 def main() -> None:
@@ -61,12 +62,16 @@ def _carry_out(
     order: TrainOrder, link: ParentLink, stop: threading.Event
 ) -> Finished | Failed | Stopped:
     """Train, and turn whatever ends the training into one last message."""
+    if order.memory_bytes is not None:
+        limit_memory(order.memory_bytes)
     try:
         return _train(order, link, stop)
     except Interrupted as interrupted:
         return Stopped(step=interrupted.step)
     except KdcoreError as error:
         return _known_failure(error)
+    except MemoryError:
+        return _OUT_OF_MEMORY
     except OSError as error:
         traceback.print_exc()
         return _DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else _UNKNOWN
@@ -107,6 +112,13 @@ _DISK_FULL = Failed(
     message="The worker's disk is full. The operator must free space; then retry the job.",
     fault="system",
     cause="disk_full",
+)
+_OUT_OF_MEMORY = Failed(
+    code="out_of_memory",
+    message="The training process may take no more memory. Take a smaller dataset, or ask the "
+    "operator for more.",
+    fault="user",
+    cause="out_of_memory",
 )
 _UNKNOWN = Failed(
     code="internal_error",

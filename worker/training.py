@@ -16,6 +16,7 @@ from worker.messages import (
     Stopped,
     TrainOrder,
 )
+from worker.oom_kills import OomEvidence
 from worker.outcomes import LastWord, Outcome, outcome_of
 from worker.progress import FLUSH_SECONDS, Relay, TrainedTime
 from worker.runtime import Runtime
@@ -42,13 +43,16 @@ def train(
     uploads = CheckpointUploads(runtime, fence, folder / "outbox")
     try:
         relay = Relay(runtime, fence, uploads=uploads, trained=trained)
+        oom_evidence = OomEvidence()
         last, status = _listen_to_child(runtime, order, relay=relay, watch=watch)
         if not isinstance(last, Finished):
             # The next attempt goes on from here, so it is worth waiting for.
             uploads.drain(timeout_seconds=_drain_seconds(runtime))
     finally:
         uploads.close()
-    return outcome_of(last, status=status, reason=watch.reason)
+    return outcome_of(
+        last, status=status, reason=watch.reason, ran_out_of_memory=oom_evidence.is_there()
+    )
 
 
 def _listen_to_child(

@@ -40,6 +40,22 @@ def test_child_stopped_for_its_time_limit_has_failed_by_the_users_fault(
     )
 
 
+def test_child_killed_while_memory_ran_out_ran_out_of_memory_by_no_fault_of_the_user() -> None:
+    outcome = outcome_of(None, status=-9, reason=None, ran_out_of_memory=True)
+    assert isinstance(outcome, Failure)
+    assert (outcome.cause, outcome.error.code, outcome.error.fault) == (
+        "out_of_memory",
+        "out_of_memory",
+        "system",
+    )
+
+
+def test_child_that_crashed_while_another_ran_out_of_memory_has_crashed() -> None:
+    outcome = outcome_of(None, status=-11, reason=None, ran_out_of_memory=True)
+    assert isinstance(outcome, Failure)
+    assert outcome.cause == "system_error"
+
+
 @pytest.mark.parametrize(
     ("status", "cause", "code"),
     [

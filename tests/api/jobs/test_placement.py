@@ -31,7 +31,8 @@ def test_worker_that_fits_is_no_warning_and_one_that_does_not_is_described(
         has = Capacity("cpu", max_processes=2, memory_bytes=1000)
         workers.seen(session, name="worker-1", device="cpu", capacity=has)
     assert warnings(client, rows) == []
-    assert warnings(client, rows, resources={"device": "gpu"}) == [
+    (warning,) = warnings(client, rows, resources={"device": "gpu"})
+    assert warning == (
         "No worker that is up has what resources asks for; the job waits for one. Up: cpu for up "
         "to 2 processes, 1,000 bytes."
-    ]
+    )

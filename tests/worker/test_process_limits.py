@@ -3,10 +3,10 @@
 import subprocess
 import sys
 
-from worker.ingest_limits import data_bytes
+from worker.process_limits import data_bytes
 
 PRELUDE = (
-    "from worker.ingest_limits import apply_limits\n"
+    "from worker.process_limits import apply_limits\n"
     "from worker.messages import IngestLimits\n"
     "apply_limits(IngestLimits(\n"
     "    memory_bytes=100 * 2**20, file_bytes=1000, cpu_seconds=1, wall_seconds=60.0))\n"

@@ -1,4 +1,4 @@
-"""Limits that a reading process sets itself before it opens a stranger's file; never loosened."""
+"""Limits that a child sets itself before it does what it is told; never loosened."""
 
 import resource
 from pathlib import Path
@@ -17,7 +17,12 @@ def apply_limits(limits: IngestLimits) -> None:
     _set(resource.RLIMIT_CORE, 0)
     _set(resource.RLIMIT_CPU, limits.cpu_seconds)
     _set(resource.RLIMIT_FSIZE, limits.file_bytes)
-    _set(resource.RLIMIT_DATA, data_bytes() + limits.memory_bytes)
+    limit_memory(limits.memory_bytes)
+
+
+def limit_memory(more_bytes: int) -> None:
+    """Let this process take so much data beyond what it has now, and no more, for good."""
+    _set(resource.RLIMIT_DATA, data_bytes() + more_bytes)
 
 
 def data_bytes() -> int:
