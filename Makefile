@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
+.PHONY: help install env demo test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +16,9 @@ $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
+
+env: ## Write .env for docker-compose.yml, with new secrets: make env PROFILES=cpu,monitoring
+	deploy/compose/write_env.sh .env $(or $(PROFILES),cpu)
 
 demo: $(STAMP) ## Run the main job end to end on real data, through HTTP
 	$(BIN)/python examples/demo.py

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Write .env for docker-compose.yml: a new secret for every part that has one. Never overwrites.
+#   deploy/compose/write_env.sh [FILE] [PROFILES]
+set -eu
+
+file=${1:-.env}
+profiles=${2:-cpu}
+
+if [ -e "$file" ]; then
+    echo "$file is there already, and its secrets are in use. Move it away to get new ones." >&2
+    exit 1
+fi
+
+# 24 random bytes as 48 hexadecimal digits: nothing that a URL or a shell would have to quote.
+secret() {
+    od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
+}
+
+umask 077
+cat >"$file" <<END
+# Made by deploy/compose/write_env.sh. Any POTSTILL_ variable of .env.example may be added.
+COMPOSE_PROFILES=$profiles
+# How clients reach the API: the proxy's address, or that of a proxy in front of it.
+POTSTILL_PUBLIC_URL=http://127.0.0.1:8080
+POSTGRES_PASSWORD=$(secret)
+REDIS_PASSWORD=$(secret)
+S3_ACCESS_KEY=$(secret | cut -c1-20)
+S3_SECRET_KEY=$(secret)
+GRAFANA_PASSWORD=$(secret)
+END
+echo "Wrote $file. Keep a copy where you keep secrets: PostgreSQL remembers its password."

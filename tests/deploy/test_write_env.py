@@ -1,0 +1,49 @@
+"""The script that writes .env: a new secret for every variable that must be set."""
+
+import re
+import subprocess
+from pathlib import Path
+
+from tests.deploy.files import ROOT
+
+SCRIPT = ROOT / "deploy" / "compose" / "write_env.sh"
+
+
+def write(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(SCRIPT), str(file), *more], capture_output=True, text=True, check=False
+    )
+
+
+def read(file: Path) -> dict[str, str]:
+    lines = (line for line in file.read_text().splitlines() if not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_every_required_variable_gets_a_secret_of_its_own(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "two")
+    required = set(re.findall(r"\$\{(\w+):\?", (ROOT / "docker-compose.yml").read_text()))
+    one, two = read(tmp_path / "one"), read(tmp_path / "two")
+    secrets = [file[name] for name in required for file in (one, two)]
+    assert len(set(secrets)) == 2 * len(required)
+    # No sign that a URL, a shell or a YAML file would read as something else.
+    assert all(re.fullmatch(r"[0-9a-f]{20,}", secret) for secret in secrets)
+
+
+def test_only_its_owner_reads_it(tmp_path: Path) -> None:
+    write(tmp_path / ".env")
+    assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
+
+
+def test_profiles_are_written_down(tmp_path: Path) -> None:
+    write(tmp_path / ".env", "gpu,monitoring")
+    assert read(tmp_path / ".env")["COMPOSE_PROFILES"] == "gpu,monitoring"
+
+
+def test_secrets_in_use_are_not_overwritten(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("POSTGRES_PASSWORD=kept\n")
+    result = write(tmp_path / ".env")
+    assert result.returncode == 1
+    assert "Move it away" in result.stderr
+    assert (tmp_path / ".env").read_text() == "POSTGRES_PASSWORD=kept\n"
