@@ -1,0 +1,216 @@
+"""The manifests are valid, fit together, and give each pod no more than it needs."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import kubernetes_validate
+import pytest
+
+from api.main import ROUTERS
+from kdstore.settings import Settings
+from tests.deploy.files import KUBERNETES, ROOT, Document, manifests, read_all_yaml, read_yaml
+
+VERSION = "1.34"
+MANIFESTS = [document for _, document in manifests()]
+WORKLOADS = [each for each in MANIFESTS if each["kind"] in {"Deployment", "Job"}]
+KUSTOMIZATIONS = sorted(KUBERNETES.rglob("kustomization.yaml"))
+OVERLAYS = sorted(path.parent for path in (KUBERNETES / "overlays").glob("*/kustomization.yaml"))
+CUSTOM = {"ScaledObject": "scaledobjects.yaml", "PodMonitor": "podmonitors.yaml"}
+OF_KUSTOMIZE = {"Kustomization", "Component"}
+
+
+def _id(manifest: Document) -> str:
+    return f"{manifest['kind']}-{manifest['metadata']['name']}"
+
+
+each_manifest = pytest.mark.parametrize("manifest", MANIFESTS, ids=_id)
+each_workload = pytest.mark.parametrize("workload", WORKLOADS, ids=_id)
+each_kustomization = pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda p: p.parent.name)
+
+
+def pod_of(workload: Document) -> Document:
+    pod: Document = workload["spec"]["template"]["spec"]
+    return pod
+
+
+def pod_labels() -> list[dict[str, str]]:
+    return [workload["spec"]["template"]["metadata"]["labels"] for workload in WORKLOADS]
+
+
+def deployed_names() -> set[str]:
+    """The names of deployments after the overlays have put their suffixes on workers."""
+    names = {workload["metadata"]["name"] for workload in WORKLOADS}
+    workers = [read_yaml(overlay / "worker" / "kustomization.yaml") for overlay in OVERLAYS]
+    return names | {f"worker{worker['nameSuffix']}" for worker in workers}
+
+
+@each_manifest
+def test_manifest_is_valid(manifest: Document) -> None:
+    if manifest["kind"] in CUSTOM:
+        definition = read_yaml(ROOT / "tests" / "deploy" / "crds" / CUSTOM[manifest["kind"]])
+        (version,) = definition["spec"]["versions"]
+        assert manifest["apiVersion"] == f"{definition['spec']['group']}/{version['name']}"
+        jsonschema.validate(manifest, _strict(version["schema"]["openAPIV3Schema"]))
+    else:
+        kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def _strict(schema: Any) -> Any:
+    """Refuse fields that are not in the schema, as `kubectl apply` does."""
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _strict(value) for key, value in schema.items()}
+    if schema.get("type") == "object" and isinstance(schema.get("properties"), dict):
+        is_open = schema.get("x-kubernetes-preserve-unknown-fields", False)
+        closed.setdefault("additionalProperties", is_open)
+    return closed
+
+
+@each_kustomization
+def test_what_a_kustomization_names_is_there(path: Path) -> None:
+    kustomization = read_yaml(path)
+    patches = [patch["path"] for patch in kustomization.get("patches", [])]
+    files = [
+        file for maker in kustomization.get("configMapGenerator", []) for file in maker["envs"]
+    ]
+    named = kustomization.get("resources", []) + kustomization.get("components", [])
+    for name in (*named, *patches, *files):
+        target = path.parent / name
+        assert target.is_file() or (target / "kustomization.yaml").is_file()
+
+
+def test_every_file_is_named_by_a_kustomization() -> None:
+    named = {
+        (path.parent / name).resolve()
+        for path in KUSTOMIZATIONS
+        for name in (
+            *read_yaml(path).get("resources", []),
+            *(patch["path"] for patch in read_yaml(path).get("patches", [])),
+        )
+    }
+    files = {path for path in KUBERNETES.rglob("*.yaml") if path.name != "kustomization.yaml"}
+    assert files <= named
+
+
+@pytest.mark.parametrize("path", sorted(KUBERNETES.rglob("*.yaml")), ids=str)
+def test_patch_changes_what_is_there(path: Path) -> None:
+    known = {(each["kind"], each["metadata"]["name"]) for each in MANIFESTS}
+    for document in read_all_yaml(path):
+        if document["kind"] not in OF_KUSTOMIZE:
+            assert (document["kind"], document["metadata"]["name"]) in known
+
+
+@each_workload
+def test_pod_is_restricted(workload: Document) -> None:
+    pod = pod_of(workload)
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert pod["automountServiceAccountToken"] is False
+    for container in pod["containers"]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        assert "memory" in container["resources"]["limits"]
+
+
+@each_workload
+def test_names_of_services_do_not_become_settings(workload: Document) -> None:
+    # A service `potstill` would set POTSTILL_PORT to an address.
+    assert pod_of(workload)["enableServiceLinks"] is False
+
+
+@each_workload
+def test_passwords_come_from_a_secret_that_is_not_here(workload: Document) -> None:
+    for container in pod_of(workload)["containers"]:
+        assert {"secretRef": {"name": "potstill-credentials"}} in container["envFrom"]
+    assert all(manifest["kind"] != "Secret" for manifest in MANIFESTS)
+
+
+def test_settings_are_settings_and_no_secrets() -> None:
+    lines = (KUBERNETES / "base" / "settings.env").read_text().splitlines()
+    names = {line.split("=")[0] for line in lines if line and not line.startswith("#")}
+    known = {f"POTSTILL_{field}".upper() for field in Settings.model_fields}
+    assert names - {"AWS_REGION"} <= known - {"POTSTILL_DATABASE_URL", "POTSTILL_BROKER_URL"}
+
+
+@each_workload
+def test_selectors_find_their_own_pods(workload: Document) -> None:
+    if workload["kind"] == "Deployment":
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+
+
+@each_manifest
+def test_selectors_of_others_find_pods(manifest: Document) -> None:
+    spec = manifest.get("spec", {})
+    match manifest["kind"]:
+        case "Service":
+            selector = spec["selector"]
+        case "PodDisruptionBudget" | "PodMonitor":
+            selector = spec["selector"]["matchLabels"]
+        case "NetworkPolicy":
+            selector = spec["podSelector"].get("matchLabels", {})
+        case _:
+            return
+    assert any(selector.items() <= labels.items() for labels in pod_labels())
+
+
+def test_network_policies_know_every_component() -> None:
+    components = {labels["app.kubernetes.io/component"] for labels in pod_labels()}
+    for manifest in MANIFESTS:
+        if manifest["kind"] == "NetworkPolicy":
+            for expression in manifest["spec"]["podSelector"].get("matchExpressions", []):
+                assert expression["key"] == "app.kubernetes.io/component"
+                assert set(expression["values"]) <= components
+
+
+def test_nothing_may_come_or_go_unless_a_policy_says_so() -> None:
+    (deny,) = (each for each in MANIFESTS if each["metadata"]["name"] == "deny-all")
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+def test_scalers_name_deployments() -> None:
+    scalers = [
+        each for each in MANIFESTS if each["kind"] in {"HorizontalPodAutoscaler", "ScaledObject"}
+    ]
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in scalers} == {
+        "api",
+        "worker-cpu",
+        "worker-gpu",
+    }
+    assert {each["spec"]["scaleTargetRef"]["name"] for each in scalers} <= deployed_names()
+
+
+def test_deployment_with_a_scaler_has_no_number_of_its_own() -> None:
+    # Every `kubectl apply` would set it back.
+    assert all("replicas" not in each["spec"] for each in WORKLOADS)
+
+
+def test_probes_ask_routes_of_the_api() -> None:
+    (api,) = (each for each in WORKLOADS if each["metadata"]["name"] == "api")
+    (container,) = pod_of(api)["containers"]
+    probes = [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
+    paths = {getattr(route, "path", None) for router in ROUTERS for route in router.routes}
+    assert {probe["httpGet"]["path"] for probe in probes} == {"/healthz", "/readyz"}
+    assert {probe["httpGet"]["path"] for probe in probes} <= paths
+
+
+def test_worker_has_time_to_hand_its_job_back() -> None:
+    (worker,) = (each for each in WORKLOADS if each["metadata"]["name"] == "worker")
+    grace_seconds = pod_of(worker)["terminationGracePeriodSeconds"]
+    assert grace_seconds >= Settings().stop_grace_seconds + 10
+
+
+def test_gpu_workers_ask_for_a_gpu_on_nodes_that_have_one() -> None:
+    pod = pod_of(read_yaml(KUBERNETES / "overlays" / "gpu" / "worker" / "gpu.yaml"))
+    (container,) = pod["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert {"name": "POTSTILL_DEVICE", "value": "cuda"} in container["env"]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+    assert pod["tolerations"][0]["key"] == "nvidia.com/gpu"
