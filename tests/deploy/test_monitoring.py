@@ -1,0 +1,113 @@
+"""Rules and boards ask in PromQL that parses, and every alert has a page in the runbook."""
+
+import json
+import re
+from pathlib import Path
+from typing import get_args
+
+import promql_parser
+import pytest
+
+from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUES
+from kdstore.tables.attempts import ExitCause
+from tests.deploy.files import (
+    KUBERNETES,
+    MONITORING,
+    ROOT,
+    RUNBOOK,
+    Document,
+    read_compose,
+    read_yaml,
+)
+
+RULES: list[Document] = [
+    rule for group in read_yaml(MONITORING / "alerts.yml")["groups"] for rule in group["rules"]
+]
+BOARDS = sorted((MONITORING / "grafana" / "boards").glob("*.json"))
+PAGES = sorted(path for path in RUNBOOK.glob("*.md") if path.name != "README.md")
+
+each_alert = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+
+
+def panels() -> list[Document]:
+    """Every panel of every board that shows something."""
+    boards = [json.loads(board.read_text(encoding="utf-8")) for board in BOARDS]
+    return [panel for board in boards for panel in board["panels"] if panel["type"] != "row"]
+
+
+def expressions() -> list[str]:
+    """Every PromQL expression that is deployed: alerts, boards, and what workers scale by."""
+    scalers = [read_yaml(path) for path in KUBERNETES.glob("overlays/*/scaled-object.yaml")]
+    return [
+        *(rule["expr"] for rule in RULES),
+        *(target["expr"] for panel in panels() for target in panel["targets"]),
+        *(
+            trigger["metadata"]["query"]
+            for scaler in scalers
+            for trigger in scaler["spec"]["triggers"]
+        ),
+    ]
+
+
+@pytest.mark.parametrize("expression", expressions())
+def test_expression_parses(expression: str) -> None:
+    promql_parser.parse(expression)
+
+
+@each_alert
+def test_alert_says_how_bad_it_is_and_where_to_read_on(rule: Document) -> None:
+    assert rule["labels"]["severity"] in {"critical", "warning"}
+    assert rule["annotations"]["summary"]
+    page = ROOT / rule["annotations"]["runbook"]
+    assert page.read_text(encoding="utf-8").startswith(f"# {rule['alert']}\n")
+
+
+@each_alert
+def test_alert_is_in_the_index_of_the_runbook(rule: Document) -> None:
+    page = rule["annotations"]["runbook"].rpartition("/")[2]
+    row = f"| [{rule['alert']}]({page}) | {rule['labels']['severity']} |"
+    assert row in (RUNBOOK / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_page_of_the_runbook_is_of_an_alert() -> None:
+    assert {ROOT / rule["annotations"]["runbook"] for rule in RULES} == set(PAGES)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_page_says_what_it_means_where_to_look_and_what_to_do(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert all(part in text for part in ("**Means:**", "**Look at**", "**Do**"))
+
+
+def test_outcomes_that_are_asked_for_exist() -> None:
+    asked = re.findall(r'outcome=~?"([^"]+)"', " ".join(expressions()))
+    assert {name for names in asked for name in names.split("|")} <= set(get_args(ExitCause))
+
+
+def test_prometheus_scrapes_services_of_the_compose_file() -> None:
+    services = read_compose()["services"]
+    configured = read_yaml(MONITORING / "prometheus.yml")["scrape_configs"]
+    lookups = [each for job in configured for each in job.get("dns_sd_configs", [])]
+    found = [name for each in lookups for name in each["names"]]
+    assert set(found) == {"api", "worker-cpu", "worker-gpu"}
+    assert all("metrics" in services[name]["networks"] for name in (*found, "prometheus"))
+
+
+def test_workers_scale_by_queues_that_exist() -> None:
+    asked = re.findall(r'queue=~?"([^"]+)"', " ".join(expressions()))
+    named = {name for names in asked for name in names.split("|")}
+    assert named == {*TRAINING_QUEUES.values(), INGEST_QUEUE}
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.stem)
+def test_panels_of_a_board_do_not_overlap(board: Path) -> None:
+    placed: set[tuple[int, int]] = set()
+    for panel in json.loads(board.read_text(encoding="utf-8"))["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(at["x"], at["x"] + at["w"])
+            for y in range(at["y"], at["y"] + at["h"])
+        }
+        assert not cells & placed
+        placed |= cells
