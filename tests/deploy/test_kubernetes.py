@@ -10,6 +10,7 @@ import pytest
 from api.main import ROUTERS
 from kdstore.settings import Settings
 from tests.deploy.files import KUBERNETES, ROOT, Document, manifests, read_all_yaml, read_yaml
+from worker import health as worker_health
 
 VERSION = "1.34"
 MANIFESTS = [document for _, document in manifests()]
@@ -199,6 +200,12 @@ def test_probes_ask_routes_of_the_api() -> None:
     paths = {getattr(route, "path", None) for router in ROUTERS for route in router.routes}
     assert {probe["httpGet"]["path"] for probe in probes} == {"/healthz", "/readyz"}
     assert {probe["httpGet"]["path"] for probe in probes} <= paths
+
+
+def test_worker_must_show_itself_before_a_roll_out_goes_on() -> None:
+    (worker,) = (each for each in WORKLOADS if each["metadata"]["name"] == "worker")
+    (container,) = pod_of(worker)["containers"]
+    assert container["startupProbe"]["exec"]["command"] == ["python", "-m", worker_health.__name__]
 
 
 def test_worker_has_time_to_hand_its_job_back() -> None:
