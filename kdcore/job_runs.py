@@ -14,7 +14,8 @@ from kdcore.classifier_reuse import plan_reuse, take_over_classifier
 from kdcore.data import ArrayDataset, ArraySplit, TrainView
 from kdcore.data.transfer import held_out_examples
 from kdcore.devices import Compute
-from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits
+from kdcore.distributed import ALONE, World
+from kdcore.evaluation import DEFAULT_BATCH_SIZE, predict_logits_together
 from kdcore.methods import MethodInputs, build_stages
 from kdcore.models import (
     Classifier,
@@ -46,8 +47,10 @@ class JobRuns:
         transfer_dataset: ArrayDataset | None = None,
         teachers: Teachers,
         compute: Compute,
+        world: World = ALONE,
     ) -> None:
         self.spec = spec
+        self._world = world
         self.dataset = dataset
         self.teachers = teachers
         self.teacher = teachers.together(spec) if isinstance(spec, DistillJob) else None
@@ -180,8 +183,13 @@ class JobRuns:
     def evaluate(self, plan: RunPlan) -> dict[str, float]:
         """Accuracy and cross-entropy on the test split, for the live curve."""
         test = self.dataset.split("test")
-        logits_NC = predict_logits(
-            plan.classifier, test, batch_size=DEFAULT_BATCH_SIZE, device=self.compute.device
+        logits_NC = predict_logits_together(
+            plan.classifier,
+            test,
+            num_classes=self.description.num_classes,
+            batch_size=DEFAULT_BATCH_SIZE,
+            device=self.compute.device,
+            world=self._world,
         )
         labels_N = torch.from_numpy(test.labels_N.copy())
         accuracy = (logits_NC.argmax(dim=1) == labels_N).double().mean()

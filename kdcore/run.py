@@ -1,5 +1,6 @@
 """The front door: a spec and its inputs in, a network, its report and its artifacts out."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,23 +9,21 @@ from pathlib import Path
 import torch
 
 from kdcore.artifacts import UNKNOWN_PROVENANCE, Artifact, Provenance
-from kdcore.checkpoints import sha256_of
 from kdcore.compatibility import DatasetFacts, check_job_fits
 from kdcore.data import ArrayDataset
 from kdcore.devices import choose_compute, computing
+from kdcore.distributed import ALONE, World
 from kdcore.errors import IncompatibleInputs, OutOfMemory
 from kdcore.evaluate_job import evaluate_models
-from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
-from kdcore.pairing import has_pairs
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
-from kdcore.resolution import resolve_job
-from kdcore.results import Outcome, write_results
-from kdcore.spec import AnyJob, DistillJob, EvaluateJob, networks_of, work_of
-from kdcore.teacher import TeacherInput, admit_teachers, load_teachers
-from kdcore.trainer import CheckpointFolder, JobControls, JobTrainer, job_digest
+from kdcore.results import write_results
+from kdcore.spec import AnyJob, EvaluateJob, networks_of
+from kdcore.teacher import TeacherInput
+from kdcore.trainer import JobControls
+from kdcore.training_job import JobInputs, train_job
 
-__all__ = ["RunResult", "TeacherInput", "ignore_events", "never_stop", "run"]
+__all__ = ["RunResult", "TeacherInput", "assist", "ignore_events", "never_stop", "run"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +56,7 @@ def run(
     should_stop: Callable[[], bool] = never_stop,
     checkpoint_seconds: float = 20.0,
     provenance: Provenance = UNKNOWN_PROVENANCE,
+    world: World = ALONE,
 ) -> RunResult:
     """Train, evaluate and export what `spec` asks for; of an `evaluate` job only measure.
 
@@ -64,6 +64,9 @@ def run(
     Writes `checkpoints/` and `artifacts/` below `folder`. If `folder/checkpoints` holds a
     checkpoint of this same job, goes on from it; on CPU the result then has the same bits as
     that of an undisturbed run with the same number of threads.
+
+    With `resources.num_processes` above 1 this is rank 0 of as many processes, of which the others
+    call `assist` with the same spec, inputs and folder.
 
     Args:
         spec: The job.
@@ -77,6 +80,7 @@ def run(
         should_stop: Asked before every step; True ends the run after a checkpoint.
         checkpoint_seconds: Time between checkpoints.
         provenance: What the caller knows of where the job comes from, for the manifest.
+        world: The processes that train together, joined by `kdcore.distributed.joined`.
 
     Raises:
         IncompatibleInputs: spec, dataset and teachers do not fit one another.
@@ -85,7 +89,7 @@ def run(
         ExportFailed: an exported file does not compute what the network computes.
     """
     reporter(StageStarted(stage="preparing"))
-    _check_inputs(spec, dataset, teachers, transfer_dataset)
+    _check_inputs(spec, dataset, teachers, transfer_dataset, world)
     if isinstance(spec, EvaluateJob):
         compute = choose_compute(device=device, precision="float32", num_threads=num_threads)
         with computing(compute), _memory_errors():
@@ -100,63 +104,63 @@ def run(
                 provenance=provenance,
             )
         return RunResult(report, artifacts)
-    spec = _resolved(spec, dataset, teachers)
-    checkpoints = CheckpointFolder(folder / "checkpoints")
-    resumed = checkpoints.newest()
-    compute = choose_compute(
-        device=device,
-        precision=spec.training.precision,
-        num_threads=resumed.header.num_threads if resumed else num_threads,
-    )
-    with computing(compute), _memory_errors():
-        if teachers:
-            reporter(StageStarted(stage="teacher"))
-        job = JobRuns(
+    with _memory_errors():
+        outcome = train_job(
             spec,
-            dataset,
-            transfer_dataset=transfer_dataset,
-            teachers=load_teachers(teachers, compute),
-            compute=compute,
-        )
-        trainer = JobTrainer(
-            runs=job.runs,
-            make_plan=job.plan,
-            evaluate=job.evaluate,
-            digest=_digest(spec, dataset, teachers, transfer_dataset),
-            compute=compute,
-            folder=checkpoints,
+            JobInputs(dataset, transfer_dataset, tuple(teachers)),
+            folder=folder / "checkpoints",
+            device=device,
+            num_threads=num_threads,
             controls=JobControls(
                 report=reporter,
                 should_stop=should_stop,
                 max_seconds=spec.limits.max_seconds,
                 checkpoint_every_seconds=checkpoint_seconds,
             ),
-            resumed=resumed,
+            world=world,
         )
-        admitted = (
-            admit_teachers(job.teachers, spec, dataset, compute, transfer_dataset=transfer_dataset)
-            if isinstance(spec, DistillJob)
-            else ()
+        with computing(outcome.compute):
+            report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)
+    return RunResult(report, artifacts)
+
+
+def assist(
+    spec: AnyJob,
+    *,
+    dataset: ArrayDataset,
+    transfer_dataset: ArrayDataset | None = None,
+    teachers: Sequence[TeacherInput] = (),
+    folder: Path,
+    device: str = "auto",
+    num_threads: int | None = None,
+    world: World,
+) -> None:
+    """Take part in the training of a job that rank 0 of `world` runs, and end with its last step.
+
+    Takes what `run` takes there, and does what `run` decides: stop, save, end. Writes nothing.
+
+    Raises:
+        IncompatibleInputs, Diverged, TimeLimitReached, Interrupted: as `run` does at the same step.
+        OutOfMemory: this process' device has too little memory.
+    """
+    _check_inputs(spec, dataset, teachers, transfer_dataset, world)
+    if isinstance(spec, EvaluateJob):
+        return
+    with _memory_errors():
+        train_job(
+            spec,
+            JobInputs(dataset, transfer_dataset, tuple(teachers)),
+            folder=folder / "checkpoints",
+            device=device,
+            num_threads=num_threads,
+            controls=JobControls(
+                report=ignore_events,
+                should_stop=never_stop,
+                max_seconds=spec.limits.max_seconds,
+                checkpoint_every_seconds=math.inf,
+            ),
+            world=world,
         )
-        if resumed is None:
-            for teacher in admitted:
-                trainer.say(teacher.message)
-        weights = trainer.train()
-        outcome = Outcome(
-            spec=spec,
-            dataset=dataset,
-            transfer_dataset=transfer_dataset,
-            descriptions={run: job.describe(run) for run in weights},
-            weights=weights,
-            teachers=job.teachers,
-            admitted=admitted,
-            history=trainer.recorder.history,
-            log_lines=trainer.log_lines,
-            stage_starts=job.stage_starts(),
-            compute=compute,
-        )
-        report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)
-        return RunResult(report, artifacts)
 
 
 def _check_inputs(
@@ -164,6 +168,7 @@ def _check_inputs(
     dataset: ArrayDataset,
     teachers: Sequence[TeacherInput],
     transfer_dataset: ArrayDataset | None,
+    world: World,
 ) -> None:
     wanted = len(networks_of(spec))
     if len(teachers) != wanted:
@@ -179,6 +184,13 @@ def _check_inputs(
             "Give transfer_dataset if the spec names transfer.dataset, and only then.",
             pointer="/transfer/dataset",
         )
+    if spec.resources.num_processes != world.size:
+        raise IncompatibleInputs(
+            "processes_missing",
+            f"The spec asks for {spec.resources.num_processes} processes, and the world that runs "
+            f"it has {world.size}. Start as many as resources.num_processes says, or change it.",
+            pointer="/resources/num_processes",
+        )
     check_job_fits(
         spec,
         DatasetFacts.of(dataset.description),
@@ -186,31 +198,6 @@ def _check_inputs(
         transfer_dataset=(
             DatasetFacts.of(transfer_dataset.description) if transfer_dataset else None
         ),
-    )
-
-
-def _resolved(spec: JobSpec, dataset: ArrayDataset, teachers: Sequence[TeacherInput]) -> JobSpec:
-    if not isinstance(spec, DistillJob):
-        return spec
-    needs_layers = has_pairs(spec.method) and len(teachers) > 0
-    return resolve_job(
-        spec,
-        student_layers=layers_of(describe_network(spec, dataset)) if needs_layers else None,
-        teacher_layers=layers_of(teachers[0].description) if needs_layers else None,
-    )
-
-
-def _digest(
-    spec: JobSpec,
-    dataset: ArrayDataset,
-    teachers: Sequence[TeacherInput],
-    transfer_dataset: ArrayDataset | None,
-) -> str:
-    datasets = [dataset] if transfer_dataset is None else [dataset, transfer_dataset]
-    return job_digest(
-        work_of(spec),
-        *(each.description.model_dump_json() for each in datasets),
-        *(sha256_of(teacher.weights) for teacher in teachers),
     )
 
 

@@ -5,7 +5,7 @@ B batch, H height, W width, C channels, M examples of the transfer set, N of the
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -43,6 +43,12 @@ class Batch:
     member_B: torch.Tensor
     other_B: torch.Tensor | None = None
     share_B: torch.Tensor | None = None
+
+    def part(self, rows: slice) -> "Batch":
+        """Give some of its examples."""
+        tensors = {field.name: getattr(self, field.name) for field in fields(self)}
+        chosen = {name: each[rows] for name, each in tensors.items() if each is not None}
+        return replace(self, **chosen)
 
 
 def _to_float(images_BHWC: torch.Tensor) -> torch.Tensor:
@@ -117,19 +123,33 @@ class TrainView:
         is_mixed = not isinstance(transfer.mix, NoMix)
         self.num_views = None if is_mixed else self._augmentation.num_views
 
-    def batch(self, epoch: int, step_in_epoch: int) -> Batch:
-        """Make the batch of one step; both arguments count from 0.
+    def num_images(self, step_in_epoch: int) -> int:
+        """Count the images of one step's batch.
 
         Raises:
             IndexError: If the epoch has no such step.
         """
         if not 0 <= step_in_epoch < self.steps_per_epoch:
             raise IndexError(f"step {step_in_epoch} of {self.steps_per_epoch} in an epoch")
+        return min(self._batch_size, self.num_examples - step_in_epoch * self._batch_size)
+
+    def batch(self, epoch: int, step_in_epoch: int, *, rows: slice | None = None) -> Batch:
+        """Make the batch of one step, or only some rows of it; both arguments count from 0.
+
+        Raises:
+            IndexError: If the epoch has no such step.
+        """
+        if rows is not None and not isinstance(self._mix, NoMix):
+            # An image is mixed with the one before it in the whole batch.
+            return self.batch(epoch, step_in_epoch).part(rows)
+        size = self.num_images(step_in_epoch)
         if self._plan is None or self._plan.epoch != epoch:
             self._plan = self._draw_plan(epoch)
         start = step_in_epoch * self._batch_size
-        order_B = self._plan.order_M[start : start + self._batch_size]
-        view_B = self._plan.view_M[start : start + self._batch_size]
+        order_B = self._plan.order_M[start : start + size]
+        view_B = self._plan.view_M[start : start + size]
+        if rows is not None:
+            order_B, view_B = order_B[rows], view_B[rows]
         images_BHWC = self._augmentation.apply(self._images_MHWC.index_select(0, order_B), view_B)
         batch = Batch(
             images_BCHW=_to_float(images_BHWC),

@@ -12,7 +12,7 @@ from kdcore.evaluation.network_report import (
     evaluate_network,
     mean_scores,
 )
-from kdcore.evaluation.predict import predict_logits
+from kdcore.evaluation.predict import predict_logits, predict_logits_together
 from kdcore.evaluation.scores import calibration_error, score
 
 __all__ = [
@@ -29,5 +29,6 @@ __all__ = [
     "mean_scores",
     "measure_latency",
     "predict_logits",
+    "predict_logits_together",
     "score",
 ]

@@ -146,6 +146,7 @@ class ContrastTerm(Term):
     name = "crd"
     needs_student_logits = False
     needs_teacher_logits = False
+    relates_images = True
 
     def __init__(self, spec: Crd, inputs: MethodInputs) -> None:
         super().__init__()

@@ -68,5 +68,6 @@ def dist_stages(spec: Dist) -> tuple[MethodStage, ...]:
         inter_weight=spec.inter_weight,
         intra_weight=spec.intra_weight,
     )
-    terms = [(spec.ce_weight, CrossEntropy()), (spec.kd_weight, LogitTerm("dist", loss))]
-    return (MethodStage(TRAINING_STAGE, Objective(terms)),)
+    correlations = LogitTerm("dist", loss, relates_images=True)
+    objective = Objective([(spec.ce_weight, CrossEntropy()), (spec.kd_weight, correlations)])
+    return (MethodStage(TRAINING_STAGE, objective),)

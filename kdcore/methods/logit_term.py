@@ -17,9 +17,10 @@ LogitLoss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 class LogitTerm(Term):
     """Applies `loss` to both networks' logits, which must have the same shape."""
 
-    def __init__(self, name: str, loss: LogitLoss) -> None:
+    def __init__(self, name: str, loss: LogitLoss, *, relates_images: bool = False) -> None:
         super().__init__()
         self.name = name
+        self.relates_images = relates_images
         self._loss = loss
 
     def forward(self, step: Step) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from kdcore.methods.shared_step import SharedBatch, whole_step
 from kdcore.methods.step import Step
 from kdcore.methods.term import Term
 from kdcore.models import Classifier
@@ -78,13 +79,28 @@ class Objective(nn.Module):
         """Give the networks that learn beside the student, by what the report calls them."""
         return {name: one for term in self._terms() for name, one in term.companions().items()}
 
-    def forward(self, step: Step) -> LossTerms:
+    @property
+    def relates_images(self) -> bool:
+        """Whether some term must see the whole batch."""
+        return any(term.relates_images for term in self._terms())
+
+    def separable_terms(self) -> tuple[Term, ...]:
+        """Give the terms that are means over images."""
+        return tuple(term for term in self._terms() if not term.relates_images)
+
+    def forward(self, step: Step, shared: SharedBatch | None = None) -> LossTerms:
         """Compute the loss of one step.
+
+        Where several processes share the batch, `step` holds the part of this one, and all values
+        are what it adds to those of the whole batch: their sum over the processes is the loss.
 
         Raises:
             ValueError: something a term needs is missing from the step.
         """
-        values = {term.name: term(step) for term in self._terms()}
+        if shared is None:
+            values = {term.name: term(step) for term in self._terms()}
+        else:
+            values = self._shares(step, shared)
         weighted = [
             weight * value for weight, value in zip(self.weights, values.values(), strict=True)
         ]
@@ -92,3 +108,16 @@ class Objective(nn.Module):
             total=sum(weighted[1:], start=weighted[0]),
             terms={name: value.detach() for name, value in values.items()},
         )
+
+    def _shares(self, step: Step, shared: SharedBatch) -> dict[str, torch.Tensor]:
+        """Give what this process adds to the value of each term."""
+        shares = {
+            term.name: term(step) * shared.part.share_of_mean for term in self.separable_terms()
+        }
+        if self.relates_images:
+            related = [term for term in self._terms() if term.relates_images]
+            whole = whole_step(step, related, shared)
+            # What these terms draw must be the same in every process.
+            torch.manual_seed(shared.seed)
+            shares |= {term.name: term(whole) * shared.part.share_of_whole for term in related}
+        return {term.name: shares[term.name] for term in self._terms()}

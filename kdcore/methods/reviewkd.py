@@ -98,6 +98,7 @@ class ReviewTerm(Term):
     name = "reviewkd"
     needs_student_logits = False
     needs_teacher_logits = False
+    relates_images = True  # the BatchNorms of its fusions do
 
     def __init__(
         self,

@@ -83,6 +83,7 @@ class RelationTerm(Term):
 
     needs_student_logits = False
     needs_teacher_logits = False
+    relates_images = True
 
     def __init__(self, name: str, loss: RelationLoss, pairs: Sequence[LayerPair]) -> None:
         super().__init__()

@@ -25,6 +25,8 @@ class Term(nn.Module):
         needs_teacher: Whether it reads `step.teacher` at all.
         needs_student_logits: False lets the student stop at its last tapped layer.
         needs_teacher_logits: False lets the teacher stop at its last tapped layer.
+        relates_images: Whether its value is more than a mean over images, so that it must see the
+            whole batch where several processes share it. Then `step.images_BCHW` has no rows.
     """
 
     name: str = ""
@@ -34,6 +36,7 @@ class Term(nn.Module):
     needs_teacher: bool = True
     needs_student_logits: bool = True
     needs_teacher_logits: bool = True
+    relates_images: bool = False
 
     def companions(self) -> Mapping[str, Classifier]:
         """Give the networks that learn beside the student, by what the report calls them."""

@@ -53,6 +53,18 @@ class _TrainingFields(JobFields):
             )
         return self
 
+    @model_validator(mode="after")
+    def _check_processes_have_images(self) -> Self:
+        num_processes, batch_size = self.resources.num_processes, self.training.batch_size
+        if batch_size < num_processes:
+            raise problem(
+                "batch_smaller_than_processes",
+                f"{num_processes} processes cannot share a batch of {batch_size}; raise "
+                "training.batch_size, or ask for fewer processes.",
+                field="resources/num_processes",
+            )
+        return self
+
 
 class TrainJob(_TrainingFields):
     """Train one network on labels alone: a future teacher, or any network."""

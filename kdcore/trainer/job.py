@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from kdcore.devices import Compute
+from kdcore.distributed import ALONE, World
 from kdcore.errors import IncompatibleInputs
 from kdcore.models import load_weights
 from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
@@ -44,6 +45,8 @@ class JobTrainer:
     compute: Compute
     folder: CheckpointFolder
     controls: JobControls
+    world: World = ALONE
+    """Only its rank 0 writes checkpoints; the others see the same folder."""
     resumed: JobState | None = None
     finished: dict[Run, Tensors] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
@@ -101,12 +104,12 @@ class JobTrainer:
 
     def _train_run(self, run: Run) -> None:
         plan = self.make_plan(run, self.finished)
-        loop = TrainingLoop(plan, compute=self.compute, recorder=self.recorder)
+        loop = TrainingLoop(plan, compute=self.compute, recorder=self.recorder, world=self.world)
         if self.resumed is not None and self.resumed.header.run == run:
             _restore(loop, self.resumed)
         self.say(
             f"{run}: {plan.num_steps} steps of {plan.training.batch_size} images on "
-            f"{self.compute.device} in {self.compute.precision}"
+            f"{self._devices()} in {self.compute.precision}"
         )
         watch = Watch(
             report=self.controls.report,
@@ -120,6 +123,10 @@ class JobTrainer:
         for name, companion in loop.objective.companions().items():
             self.finished[name] = _copy_of(companion.network)
         self._save(loop, is_finished=True)
+
+    def _devices(self) -> str:
+        device = self.compute.device
+        return str(device) if self.world.is_alone else f"{self.world.size} devices ({device.type})"
 
     def _evaluate(self, loop: TrainingLoop) -> dict[str, float]:
         metrics = self.evaluate(loop.plan)
@@ -167,9 +174,11 @@ class JobTrainer:
         self._write(state)
 
     def _write(self, state: JobState) -> None:
+        self._saved_total_steps = state.header.total_steps
+        if self.world.rank:
+            return
         saved = self.folder.save(state)
         self._last_save = time.monotonic()
-        self._saved_total_steps = state.header.total_steps
         self.controls.report(
             CheckpointSaved(
                 path=str(saved.path),

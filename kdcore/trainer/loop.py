@@ -5,15 +5,18 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum
 
 import torch
 from torch import nn
 
 from kdcore.data import Batch
 from kdcore.devices import Compute
+from kdcore.distributed import ALONE, World
 from kdcore.errors import Diverged, Interrupted, TimeLimitReached
 from kdcore.features import Observation, Tapped
-from kdcore.methods import Labels, LossTerms, Objective, Step
+from kdcore.methods import LossTerms, Objective
+from kdcore.methods.shared_step import SharedBatch
 from kdcore.progress import Reporter
 from kdcore.seeds import derive_seed
 from kdcore.trainer.loss_window import LossWindow
@@ -22,6 +25,7 @@ from kdcore.trainer.pace import Pace
 from kdcore.trainer.plans import RunPlan, StagePlan
 from kdcore.trainer.recorder import Recorder
 from kdcore.trainer.schedules import learning_rate_at
+from kdcore.trainer.shared_pass import ForwardPass, backward, shared_pass
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,17 @@ class Watch:
     save: Callable[["TrainingLoop"], None]
     """Writes a checkpoint of the whole job, this loop included."""
     is_checkpoint_due: Callable[[], bool]
-    """Asked after every step."""
+    """Asked before every step."""
     time_left_seconds: Callable[[], float]
+
+
+class Decision(IntEnum):
+    """What comes next, the same in every process of a world."""
+
+    GO_ON = 0
+    SAVE = 1
+    STOP = 2
+    END_FOR_TIME = 3
 
 
 class TrainingLoop:
@@ -43,13 +56,16 @@ class TrainingLoop:
     objective: Objective
     optimizer: torch.optim.Optimizer
 
-    def __init__(self, plan: RunPlan, *, compute: Compute, recorder: Recorder) -> None:
+    def __init__(
+        self, plan: RunPlan, *, compute: Compute, recorder: Recorder, world: World = ALONE
+    ) -> None:
         self.plan = plan
         self.compute = compute
         self.recorder = recorder
+        self.world = world
         self.step = 0
         self.network: nn.Module = plan.classifier.network
-        self.window = LossWindow(compute.device)
+        self.window = LossWindow(compute.device, world)
         self.enter_stage(0)
 
     @property
@@ -62,11 +78,15 @@ class TrainingLoop:
         self.stage_index = index
         stage = self.stage
         self.objective = stage.objective.to(self.compute.device)
-        self._student = Tapped(
+        student = Tapped(
             self.plan.classifier,
             self.objective.student_layers,
             to_end=self.objective.needs_student_logits,
         )
+        self._forward = ForwardPass(student, self.objective, self.compute)
+        # The one of the stage before must be gone first: it listens to the same parameters.
+        self._pass: nn.Module = self._forward
+        self._pass = shared_pass(self._forward, self.world)
         self._trained = [*self.network.parameters(), *self.objective.parameters()]
         self.optimizer = build_optimizer(stage.optimizer, self._trained)
 
@@ -85,21 +105,17 @@ class TrainingLoop:
             if self.step == self.stage.end_step:
                 self.enter_stage(self.stage_index + 1)
                 self._set_training()
-            self._stop_if_asked(watch)
+            self._stop_or_save_if_asked(watch)
             epoch, step_in_epoch = divmod(self.step, plan.view.steps_per_epoch)
-            batch = plan.view.batch(epoch, step_in_epoch)
-            losses = self._take_step(batch)
+            losses = self._take_step(epoch, step_in_epoch)
             self.window.add({"loss": losses.total, **losses.terms})
             self.step += 1
-            pace.count(len(batch.images_BCHW))
+            pace.count(plan.view.num_images(step_in_epoch))
             ended_epoch = step_in_epoch + 1 == plan.view.steps_per_epoch
             if self._is_reading_due():
                 self._read_losses(wait=False)
             if self._is_evaluation_due(epoch + 1, ended_epoch=ended_epoch):
                 self._evaluate(evaluate)
-            # The end of a run is saved by the job, with the run among its finished ones.
-            if self.step < plan.num_steps and watch.is_checkpoint_due():
-                self.save(watch)
             pace.report_if_due(self.step)
         self._record_landed(wait=True)
         pace.report_now(self.step)
@@ -108,14 +124,13 @@ class TrainingLoop:
         """Record every reading so far, then write a checkpoint. A diverged state is never kept."""
         self._record_landed(wait=True)
         sums, _ = self.window.state()
-        if sums and not all(math.isfinite(float(value)) for value in sums.values()):
+        if not all(bool(value.isfinite().all()) for value in sums.values()):
             self._raise_diverged(self.step)
         watch.save(self)
 
-    def _take_step(self, batch: Batch) -> LossTerms:
+    def _take_step(self, epoch: int, step_in_epoch: int) -> LossTerms:
         plan, stage = self.plan, self.stage
-        # Dropout at step s draws from (seed, s) alone: a resumed run needs no generator state.
-        torch.manual_seed(derive_seed(plan.training.seed, "step", self.step))
+        batch, shared = self._batch(epoch, step_in_epoch)
         set_learning_rate(
             self.optimizer,
             learning_rate_at(
@@ -127,29 +142,28 @@ class TrainingLoop:
             ),
         )
         teacher = self._ask_teacher(batch)
-        with self.compute.autocast():
-            student: Observation = self._student(batch.images_BCHW)
-            losses: LossTerms = self.objective(
-                Step(
-                    student=student,
-                    teacher=teacher,
-                    labels=self._labels(batch),
-                    images_BCHW=batch.images_BCHW,
-                    indices_B=batch.member_B,
-                    epoch=self.step / plan.view.steps_per_epoch,
-                )
-            )
+        losses: LossTerms = self._pass(
+            batch, teacher, epoch=self.step / plan.view.steps_per_epoch, shared=shared
+        )
         self.optimizer.zero_grad(set_to_none=True)
-        losses.total.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        backward(losses, self.world)
         if plan.training.gradient_clip_norm is not None:
             nn.utils.clip_grad_norm_(self._trained, plan.training.gradient_clip_norm)
         self.optimizer.step()
         return losses
 
-    def _labels(self, batch: Batch) -> Labels | None:
-        if not self.objective.needs_labels:
-            return None
-        return Labels(batch.labels_B, batch.other_B, batch.share_B)
+    def _batch(self, epoch: int, step_in_epoch: int) -> tuple[Batch, SharedBatch | None]:
+        """Make what this process takes of a step's batch, and seed what the step draws."""
+        view, seed = self.plan.view, self.plan.training.seed
+        # Dropout at step s draws from (seed, s) alone: a resumed run needs no generator state.
+        common = derive_seed(seed, "step", self.step)
+        rank = self.world.rank
+        torch.manual_seed(derive_seed(seed, "step", self.step, rank) if rank else common)
+        if self.world.is_alone:
+            return view.batch(epoch, step_in_epoch), None
+        part = self.world.part_of(view.num_images(step_in_epoch))
+        batch = view.batch(epoch, step_in_epoch, rows=part.rows)
+        return batch, SharedBatch(part, self.world, common)
 
     def _ask_teacher(self, batch: Batch) -> Observation | None:
         if self.plan.teacher is None or not self.objective.needs_teacher:
@@ -164,12 +178,14 @@ class TrainingLoop:
         self.network.train()
         self.objective.train()
 
-    def _stop_if_asked(self, watch: Watch) -> None:
-        if watch.should_stop():
-            self.save(watch)
+    def _stop_or_save_if_asked(self, watch: Watch) -> None:
+        decision = self.world.agreed(_decide(watch))
+        if decision == Decision.GO_ON:
+            return
+        self.save(watch)
+        if decision == Decision.STOP:
             raise Interrupted("Asked to stop; a checkpoint was written.", step=self.step)
-        if watch.time_left_seconds() <= 0:
-            self.save(watch)
+        if decision == Decision.END_FOR_TIME:
             raise TimeLimitReached(
                 "The job used up limits.max_seconds; raise it and retry to go on from here.",
                 step=self.step,
@@ -207,3 +223,11 @@ class TrainingLoop:
         self._record_landed(wait=True)
         self.recorder.add(self.plan.run, self.step, evaluate())
         self._set_training()
+
+
+def _decide(watch: Watch) -> Decision:
+    if watch.should_stop():
+        return Decision.STOP
+    if watch.time_left_seconds() <= 0:
+        return Decision.END_FOR_TIME
+    return Decision.SAVE if watch.is_checkpoint_due() else Decision.GO_ON

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from kdcore.distributed import ALONE, World
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -26,11 +28,13 @@ class LossWindow:
     """Sums loss terms on the device; a reading is copied out while training goes on.
 
     On CPU a reading is available at once. On CUDA it is copied to pinned memory behind the
-    steps already queued and handed out when the copy has landed.
+    steps already queued and handed out when the copy has landed. Where processes share each batch,
+    a reading is of what all of them added, and each gets it at the same step.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, world: World = ALONE) -> None:
         self._device = device
+        self._world = world
         self._sums: dict[str, torch.Tensor] = {}
         self._count = 0
         self._pending: deque[_Pending] = deque()
@@ -46,7 +50,7 @@ class LossWindow:
         """End the window at `step`: what was added since the last call becomes a reading."""
         if not self._count:
             return
-        means = torch.stack(list(self._sums.values())) / self._count
+        means = self._world.total(torch.stack(list(self._sums.values()))) / self._count
         copied = None
         if self._device.type == "cuda":
             host = torch.empty(means.shape, dtype=means.dtype, pin_memory=True)
@@ -61,21 +65,37 @@ class LossWindow:
         landed = []
         while self._pending:
             head = self._pending[0]
-            if head.copied is not None and not head.copied.query():  # type: ignore[no-untyped-call]  # torch leaves it untyped
-                if not wait:
-                    break
-                head.copied.synchronize()
+            if head.copied is not None and not self._may_take(head.copied, wait=wait):
+                break
             self._pending.popleft()
             landed.append(
                 Reading(head.step, dict(zip(head.names, head.means.tolist(), strict=True)))
             )
         return landed
 
+    def _may_take(self, copied: torch.cuda.Event, *, wait: bool) -> bool:
+        """Tell whether the oldest reading is to be taken, after waiting for it if need be."""
+        if not self._world.is_alone:
+            # When a copy lands differs between devices; what follows from it must not.
+            wait = wait or len(self._pending) > 1
+            if not wait:
+                return False
+        if not wait:
+            return bool(copied.query())  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        copied.synchronize()
+        return True
+
     def state(self) -> tuple[dict[str, torch.Tensor], int]:
-        """The open window (sums by name, number of steps), for a checkpoint."""
-        return dict(self._sums), self._count
+        """The open window (sums by name, number of steps), for a checkpoint.
+
+        Where processes share each batch, a sum has one value for each of them.
+        """
+        if self._world.is_alone:
+            return dict(self._sums), self._count
+        return {name: self._world.gathered(each) for name, each in self._sums.items()}, self._count
 
     def restore(self, sums: dict[str, torch.Tensor], count: int) -> None:
         """Go on with an open window taken by `state`."""
-        self._sums = {name: value.to(self._device) for name, value in sums.items()}
+        own = sums if self._world.is_alone else {k: v[self._world.rank] for k, v in sums.items()}
+        self._sums = {name: value.to(self._device) for name, value in own.items()}
         self._count = count
