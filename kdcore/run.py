@@ -207,15 +207,16 @@ def _memory_errors() -> Iterator[None]:
     try:
         yield
     except (torch.OutOfMemoryError, MemoryError) as error:
-        raise _out_of_memory() from error
+        raise out_of_memory() from error
     except RuntimeError as error:
         # torch's CPU allocator has no class of its own.
         if "can't allocate memory" in str(error):
-            raise _out_of_memory() from error
+            raise out_of_memory() from error
         raise
 
 
-def _out_of_memory() -> OutOfMemory:
+def out_of_memory() -> OutOfMemory:
+    """Make the error of a device whose memory ran out, wherever that was."""
     return OutOfMemory(
         "The device has too little memory for this job. Lower training.batch_size, or take a "
         "smaller student.",

@@ -37,6 +37,9 @@ _INHERITED = (
     "GOMP_SPINCOUNT",
     "OMP_PROC_BIND",
     "OMP_PLACES",
+    "NCCL_DEBUG",
+    "NCCL_P2P_DISABLE",
+    "NCCL_SHM_DISABLE",
 )
 
 # Threads of OpenMP wait for one another at every operation. Spinning while they wait costs
@@ -50,6 +53,9 @@ _MALLOC = {
     "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
     "MALLOC_TRIM_THRESHOLD_": str(1 << 34),
 }
+
+# The processes of one job are on one machine: nobody else may reach what they listen on.
+_RANKS_MEET = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
 _READ_BYTES = 65_536
 _MAX_MESSAGE_BYTES = 64 << 20
@@ -69,6 +75,7 @@ def child_environment(
     return {
         **_MALLOC,
         **_OPENMP,
+        **_RANKS_MEET,
         **inherited,
         "OMP_NUM_THREADS": str(num_threads),
         "PYTHONUNBUFFERED": "1",

@@ -51,6 +51,15 @@ class TrainOrder(_Message):
     )
 
 
+class RankOrder(_Message):
+    """Train a job together with others, as number `rank` of `size`; rank 0 gives this order."""
+
+    job: TrainOrder
+    rank: int = Field(ge=1)
+    size: int
+    store: Path = Field(description="The file over which the ranks find one another.")
+
+
 class IngestLimits(_Message):
     """What a process that reads a stranger's file may take."""
 

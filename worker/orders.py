@@ -81,13 +81,15 @@ def _num_threads(
     dataset: Dataset,
     teachers: Sequence[TeacherFiles],
 ) -> int:
+    # The processes of a job share the cores.
+    available = max(1, runtime.num_threads // spec.resources.num_processes)
     if runtime.settings.training_threads or dataset.description is None:
-        return runtime.num_threads
+        return available
     return choose_threads(
         spec,
         dataset=dataset.description,
         teachers=[teacher.description for teacher in teachers],
-        available=runtime.num_threads,
+        available=available,
     )
 
 

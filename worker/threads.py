@@ -30,7 +30,9 @@ def choose_threads(
     if isinstance(spec, EvaluateJob):
         return available  # large batches, forward alone
     flops = step_flops(spec, dataset=dataset, teachers=teachers)
-    return 1 if flops is not None and flops < _SINGLE_THREAD_FLOPS else available
+    if flops is None:
+        return available
+    return 1 if flops // spec.resources.num_processes < _SINGLE_THREAD_FLOPS else available
 
 
 def step_flops(

@@ -1,11 +1,12 @@
 """The child that trains: `python -m worker.trainer_process`, one job, then it ends."""
 
 import argparse
-import errno
 import os
 import signal
 import threading
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 import torch
@@ -13,26 +14,14 @@ import torch
 from kdcore.artifacts import Provenance
 from kdcore.data import load_dataset
 from kdcore.devices import choose_compute
-from kdcore.errors import (
-    Diverged,
-    Interrupted,
-    KdcoreError,
-    OutOfMemory,
-    SpecInvalid,
-    TimeLimitReached,
-)
-from kdcore.run import TeacherInput, run
+from kdcore.distributed import ALONE, World, check_devices, device_of_rank, joined
+from kdcore.errors import Interrupted, KdcoreError
+from kdcore.run import TeacherInput, out_of_memory, run
 from worker.child_link import ParentLink
-from worker.messages import (
-    ArtifactFile,
-    Failed,
-    FailureCause,
-    Finished,
-    Ready,
-    Stopped,
-    TrainOrder,
-)
+from worker.failures import failure_of
+from worker.messages import ArtifactFile, Failed, Finished, Ready, Stopped, TrainOrder
 from worker.process_limits import limit_memory
+from worker.ranks import started_ranks
 
 
 def main() -> None:
@@ -65,22 +54,35 @@ def _carry_out(
     if order.memory_bytes is not None:
         limit_memory(order.memory_bytes)
     try:
-        return _train(order, link, stop)
+        with _world(order, link) as world:
+            return _train(order, link, stop, world)
     except Interrupted as interrupted:
         return Stopped(step=interrupted.step)
-    except KdcoreError as error:
-        return _known_failure(error)
-    except MemoryError:
-        return _OUT_OF_MEMORY
-    except OSError as error:
-        traceback.print_exc()
-        return _DISK_FULL if error.errno in (errno.ENOSPC, errno.EDQUOT) else _UNKNOWN
-    except Exception:  # noqa: BLE001  # the boundary of the process: the worker gets the fact
-        traceback.print_exc()
-        return _UNKNOWN
+    except Exception as error:  # noqa: BLE001  # the boundary of the process: the worker gets the fact
+        if not isinstance(error, KdcoreError | MemoryError):
+            traceback.print_exc()
+        return failure_of(error)
 
 
-def _train(order: TrainOrder, link: ParentLink, stop: threading.Event) -> Finished:
+@contextmanager
+def _world(order: TrainOrder, link: ParentLink) -> Iterator[World]:
+    """Start the other processes of the job and join them; a job of one process trains alone."""
+    size = order.spec.resources.num_processes
+    if size == 1:
+        yield ALONE
+        return
+    check_devices(order.device, size)
+    order.folder.mkdir(parents=True, exist_ok=True)
+    store = order.folder / f"ranks-{os.getpid()}"
+    device = torch.device(device_of_rank(order.device, 0))
+    with (
+        started_ranks(order, store, on_out_of_memory=lambda: link.send(_OUT_OF_MEMORY)),
+        joined(rank=0, size=size, store=store, device=device) as world,
+    ):
+        yield world
+
+
+def _train(order: TrainOrder, link: ParentLink, stop: threading.Event, world: World) -> Finished:
     result = run(
         order.spec,
         dataset=load_dataset(order.dataset),
@@ -93,6 +95,7 @@ def _train(order: TrainOrder, link: ParentLink, stop: threading.Event) -> Finish
         should_stop=stop.is_set,
         checkpoint_seconds=order.checkpoint_seconds,
         provenance=Provenance(job_id=order.job_id, attempts=order.attempts),
+        world=world,
     )
     files = tuple(
         ArtifactFile(
@@ -107,44 +110,7 @@ def _train(order: TrainOrder, link: ParentLink, stop: threading.Event) -> Finish
     return Finished(report=result.report, artifacts=files)
 
 
-_DISK_FULL = Failed(
-    code="disk_full",
-    message="The worker's disk is full. The operator must free space; then retry the job.",
-    fault="system",
-    cause="disk_full",
-)
-_OUT_OF_MEMORY = Failed(
-    code="out_of_memory",
-    message="The training process may take no more memory. Take a smaller dataset, or ask the "
-    "operator for more.",
-    fault="user",
-    cause="out_of_memory",
-)
-_UNKNOWN = Failed(
-    code="internal_error",
-    message="Training failed for a reason that is not the job's. Retry it, and report it if it "
-    "fails again.",
-    fault="system",
-    cause="system_error",
-)
-_CAUSES: tuple[tuple[type[KdcoreError], FailureCause], ...] = (
-    (Diverged, "diverged"),
-    (OutOfMemory, "out_of_memory"),
-    (TimeLimitReached, "timed_out"),
-)
-
-
-def _known_failure(error: KdcoreError) -> Failed:
-    cause: FailureCause = "user_error" if error.fault == "user" else "system_error"
-    for kind, known_cause in _CAUSES:
-        if isinstance(error, kind):
-            cause = known_cause
-    pointer = getattr(error, "pointer", "")
-    if isinstance(error, SpecInvalid):
-        pointer = error.problems[0].pointer
-    return Failed(
-        code=error.code, message=error.message, fault=error.fault, cause=cause, pointer=pointer
-    )
+_OUT_OF_MEMORY = failure_of(out_of_memory())
 
 
 def _warm_up() -> None:

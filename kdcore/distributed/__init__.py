@@ -5,7 +5,7 @@ whole batch, and so do losses that relate images to one another.
 """
 
 from kdcore.distributed.batch_part import BatchPart
-from kdcore.distributed.joining import device_of_rank, joined
+from kdcore.distributed.joining import check_devices, device_of_rank, joined
 from kdcore.distributed.shared_norm import share_batch_norm
 from kdcore.distributed.whole_batch import whole_batch
 from kdcore.distributed.world import ALONE, World
@@ -14,6 +14,7 @@ __all__ = [
     "ALONE",
     "BatchPart",
     "World",
+    "check_devices",
     "device_of_rank",
     "joined",
     "share_batch_norm",

@@ -9,6 +9,7 @@ import torch
 import torch.distributed as dist
 
 from kdcore.distributed.world import World
+from kdcore.errors import IncompatibleInputs
 
 # Longer than any checkpoint takes to write: the others wait for rank 0.
 _TIMEOUT = timedelta(minutes=30)
@@ -52,3 +53,24 @@ def device_of_rank(device: str, rank: int) -> str:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return f"cuda:{rank}" if torch.device(device).type == "cuda" else device
+
+
+def check_devices(device: str, num_processes: int) -> None:
+    """Check that each process can have a device.
+
+    Raises:
+        IncompatibleInputs: `too_few_gpus`.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.device(device).type != "cuda":
+        return
+    is_one = ":" in device  # cuda:1
+    num_gpus = 1 if is_one else torch.cuda.device_count()
+    if num_processes > num_gpus:
+        raise IncompatibleInputs(
+            "too_few_gpus",
+            f"{num_processes} processes need a GPU each, and there are {num_gpus}. Lower "
+            "resources.num_processes, or train where there are more.",
+            pointer="/resources/num_processes",
+        )

@@ -126,7 +126,9 @@ class JobTrainer:
 
     def _devices(self) -> str:
         device = self.compute.device
-        return str(device) if self.world.is_alone else f"{self.world.size} devices ({device.type})"
+        return (
+            str(device) if self.world.is_alone else f"{self.world.size} processes ({device.type})"
+        )
 
     def _evaluate(self, loop: TrainingLoop) -> dict[str, float]:
         metrics = self.evaluate(loop.plan)
