@@ -66,9 +66,9 @@ class SharedBatchNorm(_BatchNorm):
         """Normalise values_BCX."""
         if not self.training:
             return super().forward(input)
-        values_BCX = input
-        with torch.autocast(values_BCX.device.type, enabled=False):
-            mean_C, variance_C, count = self._statistics(values_BCX.float())
+        values_BCX = input.to(torch.promote_types(input.dtype, torch.float32))
+        with torch.autocast(input.device.type, enabled=False):
+            mean_C, variance_C, count = self._statistics(values_BCX)
             self._remember(mean_C.detach(), variance_C.detach(), count)
             scale_C = torch.rsqrt(variance_C + self.eps)
             if self.weight is not None:
@@ -77,8 +77,8 @@ class SharedBatchNorm(_BatchNorm):
             if self.bias is not None:
                 shift_C = shift_C + self.bias
             shape = (1, -1, *([1] * (values_BCX.dim() - 2)))
-            out_BCX = torch.addcmul(shift_C.view(shape), values_BCX.float(), scale_C.view(shape))
-        return out_BCX.to(values_BCX.dtype)
+            out_BCX = torch.addcmul(shift_C.view(shape), values_BCX, scale_C.view(shape))
+        return out_BCX.to(input.dtype)
 
     def _statistics(
         self, values_BCX: torch.Tensor
