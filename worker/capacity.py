@@ -12,14 +12,15 @@ _ASK_SECONDS = 10.0
 _MEBIBYTE = 2**20
 
 
-def measure_capacity(device: str, *, num_threads: int) -> Capacity:
+def measure_capacity(device: str, *, num_threads: int, num_gpus: int) -> Capacity:
     """Find out what a worker on `device` has. Opens no GPU: that would hold its memory.
 
-    On CPU several processes of a job share the cores, at most one on each.
+    On CPU several processes of a job share the cores, at most one on each; on GPUs each has one of
+    the `num_gpus` that its training process sees.
     """
     if device_kind(device) == "cpu":
         return Capacity("cpu", max_processes=num_threads, memory_bytes=_machine_memory())
-    return Capacity("gpu", max_processes=1, memory_bytes=_gpu_memory())
+    return Capacity("gpu", max_processes=max(1, num_gpus), memory_bytes=_gpu_memory())
 
 
 def _machine_memory() -> int:

@@ -122,6 +122,7 @@ class Ready(_Message):
 
     type: Literal["ready"] = "ready"
     device: str = Field(description="Where it would train: cpu, cuda, cuda:1.")
+    num_gpus: int = Field(0, description="GPUs that one job can have there.")
 
 
 class ArtifactFile(_Message):

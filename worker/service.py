@@ -96,17 +96,19 @@ def _runtime(settings: Settings, stop: threading.Event) -> Iterator[Runtime | No
         objects = ObjectStore.from_url(settings.objects)
         sender = make_celery(settings)
         spare.start()
-        device = spare.wait_until_ready(timeout_seconds=_LOADING_SECONDS, should_stop=stop.is_set)
+        ready = spare.wait_until_ready(timeout_seconds=_LOADING_SECONDS, should_stop=stop.is_set)
         yield (
             None
-            if device is None
+            if ready is None
             else Runtime(
                 settings=settings,
                 session_factory=make_session_factory(engine),
                 objects=objects,
                 name=name,
-                device=device,
-                capacity=measure_capacity(device, num_threads=num_threads),
+                device=ready.device,
+                capacity=measure_capacity(
+                    ready.device, num_threads=num_threads, num_gpus=ready.num_gpus
+                ),
                 num_threads=num_threads,
                 scratch=scratch,
                 inputs=InputCache(data_dir / "cache", objects, max_bytes=DEFAULT_CACHE_BYTES),

@@ -47,8 +47,8 @@ class SpareTrainer:
 
     def wait_until_ready(
         self, *, timeout_seconds: float, should_stop: Callable[[], bool]
-    ) -> str | None:
-        """Wait for the spare to have loaded, and return the device that it would train on.
+    ) -> Ready | None:
+        """Wait for the spare to have loaded, and return what it says of its device.
 
         None when `should_stop` said so before.
 
@@ -64,7 +64,7 @@ class SpareTrainer:
                     return None
                 message = child.receive(timeout_seconds=_POLL_SECONDS)
                 if isinstance(message, Ready):
-                    return message.device
+                    return message
         except ChildGone:
             pass
         raise SpareFailed

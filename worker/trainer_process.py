@@ -14,7 +14,7 @@ import torch
 from kdcore.artifacts import Provenance
 from kdcore.data import load_dataset
 from kdcore.devices import choose_compute
-from kdcore.distributed import ALONE, World, check_devices, device_of_rank, joined
+from kdcore.distributed import ALONE, World, check_devices, count_gpus, device_of_rank, joined
 from kdcore.errors import Interrupted, KdcoreError
 from kdcore.run import TeacherInput, out_of_memory, run
 from worker.child_link import ParentLink
@@ -34,7 +34,7 @@ def main() -> None:
     # With its precision left open, choosing would open the GPU and hold its memory while idle.
     device = choose_compute(device=arguments.device, precision="float32").device
     _warm_up()
-    link.send(Ready(device=str(device)))
+    link.send(Ready(device=str(device), num_gpus=count_gpus(str(device))))
     line = link.receive_order()
     stop = threading.Event()
 

@@ -55,19 +55,23 @@ def device_of_rank(device: str, rank: int) -> str:
     return f"cuda:{rank}" if torch.device(device).type == "cuda" else device
 
 
+def count_gpus(device: str) -> int:
+    """Count the GPUs that a job on `device` can have: 1 for one that is named, such as cuda:1."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if torch.device(device).type != "cuda":
+        return 0
+    return 1 if ":" in device else torch.cuda.device_count()
+
+
 def check_devices(device: str, num_processes: int) -> None:
-    """Check that each process can have a device.
+    """Check that each process can have a device; a CPU has room for all.
 
     Raises:
         IncompatibleInputs: `too_few_gpus`.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if torch.device(device).type != "cuda":
-        return
-    is_one = ":" in device  # cuda:1
-    num_gpus = 1 if is_one else torch.cuda.device_count()
-    if num_processes > num_gpus:
+    num_gpus = count_gpus(device)
+    if device_of_rank(device, 0) != "cpu" and num_processes > num_gpus:
         raise IncompatibleInputs(
             "too_few_gpus",
             f"{num_processes} processes need a GPU each, and there are {num_gpus}. Lower "

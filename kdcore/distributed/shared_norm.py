@@ -38,7 +38,7 @@ class SharedBatchNorm(_BatchNorm):
 
     Each process sends its mean, biased variance and number of values a channel; together they
     give those of the union exactly, up to rounding, and gradients flow back through all of them.
-    In eval mode it is plain BatchNorm.
+    In eval mode it is plain BatchNorm, and so it is while every process has the whole batch.
 
     Args:
         norm: Whose parameters, buffers and mode this takes over.
@@ -58,13 +58,15 @@ class SharedBatchNorm(_BatchNorm):
         self.num_batches_tracked = norm.num_batches_tracked
         self.training = norm.training
         self._world = world
+        self.is_split = True
+        """Whether processes have different images."""
 
     def _check_input_dim(self, input: torch.Tensor) -> None:  # noqa: A002  # torch's name
         """Take what the layer that this one replaces took."""
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002  # torch's name
         """Normalise values_BCX."""
-        if not self.training:
+        if not self.training or not self.is_split:
             return super().forward(input)
         values_BCX = input.to(torch.promote_types(input.dtype, torch.float32))
         with torch.autocast(input.device.type, enabled=False):

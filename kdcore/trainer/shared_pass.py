@@ -6,7 +6,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from kdcore.data import Batch
 from kdcore.devices import Compute
-from kdcore.distributed import World, share_batch_norm
+from kdcore.distributed import SharedBatchNorm, World, share_batch_norm
 from kdcore.features import Observation, Tapped
 from kdcore.methods import Labels, LossTerms, Objective, Step
 from kdcore.methods.shared_step import SharedBatch
@@ -30,6 +30,8 @@ class ForwardPass(nn.Module):
         shared: SharedBatch | None = None,
     ) -> LossTerms:
         """Give the losses of a batch, or what this process' part of it adds to them."""
+        if shared is not None:
+            self._tell_norms(shared)
         with self._compute.autocast():
             student: Observation = self.student(batch.images_BCHW)
             losses: LossTerms = self.objective(
@@ -44,6 +46,11 @@ class ForwardPass(nn.Module):
                 shared,
             )
         return losses
+
+    def _tell_norms(self, shared: SharedBatch) -> None:
+        for module in self.modules():
+            if isinstance(module, SharedBatchNorm):
+                module.is_split = shared.part.is_split
 
     def _labels(self, batch: Batch) -> Labels | None:
         if not self.objective.needs_labels:

@@ -34,9 +34,9 @@ from worker.child import Child, ChildGone, ChildSpawner
 from worker.messages import Failed, Message, Stopped, TrainOrder
 from worker.runtime import Runtime
 from worker.spare import SpareTrainer
-from worker.supervisor import run_attempt
+from worker.supervisor import run_next
 
-StartAttempt = Callable[[Runtime, str], threading.Thread]
+StartAttempt = Callable[[Runtime], threading.Thread]
 
 
 def shared_by_two(job: TrainJob) -> TrainJob:
@@ -106,7 +106,7 @@ def together(
     put_digits(runtime.session_factory, runtime.objects, digits_folder)
     book = open_book(runtime.session_factory)
     job_id = book.create(SHARED_JOB)
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert book.exit_causes(job_id) == ["finished"]
     undisturbed = Undisturbed(
         trained=book.trained(job_id),
@@ -141,14 +141,14 @@ def test_after_a_rank_is_killed_the_next_attempt_ends_bit_for_bit_the_same(
 ) -> None:
     job_id = book.create(SHARED_JOB)
     trainer = trainer_of(runtime.spare)
-    attempt = start_attempt(runtime, job_id)
+    attempt = start_attempt(runtime)
     wait_until(lambda: book.has(job_id, "checkpoint_stored"))
     (rank,) = ranks_of(trainer)
     os.kill(rank, signal.SIGKILL)
     attempt.join()
     assert not is_running(trainer)
     assert book.exit_causes(job_id) == ["killed"]
-    run_attempt(runtime, job_id)
+    run_next(runtime)
     assert book.exit_causes(job_id) == ["killed", "finished"]
     (resumed,) = book.resumptions(job_id)
     assert resumed.step > 0
@@ -160,7 +160,7 @@ def test_cancelled_job_saves_and_leaves_no_process(
 ) -> None:
     job_id = book.create(ENDLESS_JOB)
     trainer = trainer_of(runtime.spare)
-    attempt = start_attempt(runtime, job_id)
+    attempt = start_attempt(runtime)
     wait_until(lambda: book.has(job_id, "checkpoint_stored"))
     pids = [trainer, *ranks_of(trainer)]
     num_stored = book.num_stored(job_id)

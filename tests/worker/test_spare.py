@@ -51,8 +51,8 @@ def test_spare_that_died_is_replaced(own_spare: SpareTrainer) -> None:
 
 def test_device_is_known_when_the_spare_has_loaded(own_spare: SpareTrainer) -> None:
     own_spare.start()
-    device = own_spare.wait_until_ready(timeout_seconds=TIMEOUT_SECONDS, should_stop=never)
-    assert device == "cpu"
+    ready = own_spare.wait_until_ready(timeout_seconds=TIMEOUT_SECONDS, should_stop=never)
+    assert ready == Ready(device="cpu", num_gpus=0)
 
 
 def test_worker_that_is_to_stop_waits_for_no_spare(own_spare: SpareTrainer) -> None:

@@ -27,8 +27,8 @@ def cnn(*layers: str) -> dict[str, Any]:
     stage = [
         {"layer": "conv", "channels": 6},
         *({"layer": layer} for layer in layers),
-        {"layer": "activation", "activation": "tanh"},
-        {"layer": "pool"},
+        {"layer": "activation", "name": "tanh"},
+        {"layer": "pool", "kind": "average"},
     ]
     return {"architecture": "cnn", "layers": [*stage, *stage]}
 
@@ -153,9 +153,19 @@ def images(num_images: int) -> torch.Tensor:
 
 
 def norm_layer() -> nn.Module:
-    layers = nn.Sequential(nn.BatchNorm2d(4)).double()
-    nn.init.uniform_(layers[0].weight, generator=torch.Generator().manual_seed(1))
-    return layers
+    norm = nn.BatchNorm2d(4).double()
+    nn.init.uniform_(norm.weight, generator=torch.Generator().manual_seed(1))
+    return nn.Sequential(norm)
+
+
+def state_of(norm: nn.Module) -> dict[str, torch.Tensor | None]:
+    """The gradient of the weight, and the running statistics, of a `norm_layer`."""
+    buffers = dict(norm.named_buffers())
+    return {
+        "weight": dict(norm.named_parameters())["0.weight"].grad,
+        "mean": buffers["0.running_mean"],
+        "variance": buffers["0.running_var"],
+    }
 
 
 def relation(rows_BX: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
@@ -176,8 +186,10 @@ def _compute(place: Place) -> None:
     rows = images(11)[part.rows].requires_grad_()
     weight = torch.ones(36, dtype=torch.float64, requires_grad=True)
     loss = relation(whole_batch(rows, part, world), weight)
-    (loss * part.share_of_whole).backward()
+    (loss * part.share_of_whole).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+    state = state_of(norm)
     assert own.grad is not None
+    assert state["weight"] is not None
     assert rows.grad is not None
     assert weight.grad is not None
     place.write(
@@ -185,9 +197,7 @@ def _compute(place: Place) -> None:
         {
             "out": out.detach(),
             "gradient": own.grad,
-            "weight": world.total(norm[0].weight.grad),
-            "mean": norm[0].running_mean,
-            "variance": norm[0].running_var,
+            "state": state | {"weight": world.total(state["weight"])},
             "loss": loss.detach(),
             "rows": rows.grad,
             "relation": world.total(weight.grad),
@@ -217,7 +227,7 @@ def _stop_and_go_on(place: Place) -> None:
 
 
 def _diverge(place: Place) -> None:
-    training = {"optimizer": {"name": "sgd", "learning_rate": 100.0}}
+    training = {"num_epochs": 20, "optimizer": {"name": "sgd", "learning_rate": 100.0}}
     method = {"name": "logit_matching"}
     try:
         place.run(job_of("fitnet", WORLD_SIZE, method=method, training=training), "diverged")
