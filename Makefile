@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
+.PHONY: help install env demo demo-production test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ env: ## Write .env for docker-compose.yml, with new secrets: make env PROFILES=c
 
 demo: $(STAMP) ## Run the main job end to end on real data, through HTTP
 	$(BIN)/python examples/demo.py
+
+demo-production: $(STAMP) ## The same on PostgreSQL, Redis and S3, started for it on this machine
+	$(BIN)/python -m examples.demo_production
 
 test: lint types imports unit ## Everything that must pass before a change lands
 

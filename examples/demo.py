@@ -16,6 +16,7 @@ import signal
 import sys
 import time
 import zipfile
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -113,9 +114,14 @@ class DemoFailed(Exception):
 
 
 def main() -> int:
-    """Run the demo; 0 if everything is as promised."""
+    """Run the demo on what needs no server; 0 if everything is as promised."""
+    return run_command(run, name="demo")
+
+
+def run_command(run: Callable[..., None], *, name: str) -> int:
+    """Read the command line, run a demo in a folder of its name, and give the exit code."""
     parser = argparse.ArgumentParser(description="The main job end to end on real data.")
-    parser.add_argument("--data-dir", type=Path, default=REPOSITORY / "potstill-data" / "demo")
+    parser.add_argument("--data-dir", type=Path, default=REPOSITORY / "potstill-data" / name)
     parser.add_argument("--json", type=Path, help="write a summary to this file")
     options = parser.parse_args()
     # Leave by an exception, so that the services are stopped on the way out.
@@ -127,20 +133,25 @@ def main() -> int:
         print("\nInterrupted; everything is stopped.", file=sys.stderr)
         return 130
     except (PotstillError, DemoFailed) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(data_dir: Path, *, summary: Path | None) -> None:
+def run(
+    data_dir: Path,
+    *,
+    summary: Path | None,
+    environment: Mapping[str, str] = os.environ,
+    parts: str = "SQLite, a broker without a server, a local folder",
+) -> None:
     """Do everything in `data_dir`; what an earlier demo left there is deleted first."""
     started = time.monotonic()
-    if is_in_use(data_dir / "service"):
-        raise DemoFailed(f"A demo runs in {data_dir}; wait for it, or choose another --data-dir.")
+    require_free(data_dir)
     for name in FOLDERS:
         shutil.rmtree(data_dir / name, ignore_errors=True)
-    say("Starting API and worker: SQLite, a broker without a server, a local folder")
-    with Services(data_dir / "service", environment=os.environ) as services:
+    say(f"Starting API and worker: {parts}")
+    with Services(data_dir / "service", environment=environment) as services:
         connection = services.start()
         note(f"{connection.url}, logs in {services.log_folder}")
         with Potstill(connection.url, connection.api_key) as client:
@@ -150,6 +161,12 @@ def run(data_dir: Path, *, summary: Path | None) -> None:
     note(f"done in {seconds:.0f} seconds")
     if summary is not None:
         write_summary(summary, report, seconds=seconds)
+
+
+def require_free(data_dir: Path) -> None:
+    """Raise DemoFailed if another demo runs in this folder."""
+    if is_in_use(data_dir / "service"):
+        raise DemoFailed(f"A demo runs in {data_dir}; wait for it, or choose another --data-dir.")
 
 
 def tell_the_story(client: Potstill, folder: Path) -> Report:

@@ -101,6 +101,11 @@ class Server(ABC):
         """Whether its process is there."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """The id of its process; None while it does not run."""
+        return self._process.pid if self._process is not None else None
+
     def port(self, name: str) -> int:
         """Give the number of a port by its name."""
         return self._reserved[name].number

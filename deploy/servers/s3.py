@@ -94,7 +94,7 @@ class S3Server(Server):
         """
         if not accepts(self.port("s3")):
             return False
-        bucket = self._bucket()
+        bucket = self.bucket()
         try:
             bytes(obstore.get(bucket, _PROBE_KEY).bytes())
         except FileNotFoundError:
@@ -112,7 +112,8 @@ class S3Server(Server):
             path = Path(f"/tmp/seaweedfs-{part}-grpc-{self.port(f'{part}.grpc')}.sock")  # noqa: S108
             path.unlink(missing_ok=True)
 
-    def _bucket(self) -> S3Store:
+    def bucket(self) -> S3Store:
+        """Open the bucket with a client that does not try again."""
         return S3Store(
             BUCKET,
             endpoint=self.endpoint,
