@@ -16,7 +16,26 @@ from kdstore.tables import Base
 SessionFactory = sessionmaker[Session]
 
 _BUSY_SECONDS = 30.0
-_IDLE_MS = 60_000
+_OVERFLOW = 20
+# A thread that gets no connection in this time answers 503, and does not queue up others.
+_POOL_SECONDS = 10.0
+_RECYCLE_SECONDS = 1800
+# libpq: seconds to connect, and until a silent network counts as broken.
+_NETWORK: dict[str, int] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
+# Of the server, in milliseconds. All are far below a lease or far above what we ever need.
+_LIMITS: dict[str, int] = {
+    # A process frozen inside a transaction must not hold the row of its job for ever.
+    "idle_in_transaction_session_timeout": 60_000,
+    "statement_timeout": 60_000,
+    # Below a lease: a heartbeat that waits for another's lock is tried again in time.
+    "lock_timeout": 10_000,
+}
 _READ_ONLY = {"potstill_read_only": True, "postgresql_readonly": True}
 
 
@@ -24,7 +43,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
     """Make an engine for `sqlite:///<file>` or `postgresql+psycopg://…`.
 
     SQLite runs in WAL with foreign keys; the folder of its file is made. Connections are checked
-    before use, so that a restarted server costs one reconnect and no error.
+    before use, so that a restarted server costs one reconnect and no error. While PostgreSQL is
+    away, every use raises SQLAlchemy's OperationalError, in seconds.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -35,13 +55,15 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
+    limits = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
     return create_engine(
         parsed,
-        # A process frozen inside a transaction must not hold the row of its job for ever.
-        connect_args={"options": f"-c idle_in_transaction_session_timeout={_IDLE_MS}"},
+        connect_args={**_NETWORK, "options": limits},
         pool_pre_ping=True,
+        pool_recycle=_RECYCLE_SECONDS,
+        pool_timeout=_POOL_SECONDS,
         pool_size=pool_size,
-        max_overflow=20,
+        max_overflow=_OVERFLOW,
     )
 
 

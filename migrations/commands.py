@@ -70,5 +70,8 @@ def _take_turn(connection: Connection) -> None:
     SQLite needs neither: its transaction began with the one write lock.
     """
     if connection.dialect.name == "postgresql":
+        # A migration may take as long as it needs, and wait as long for another to end.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        connection.execute(text("SET LOCAL lock_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_TIMEOUT}'"))

@@ -1,0 +1,91 @@
+"""PostgreSQL stops, is killed and comes back: one error while it is away, none afterwards."""
+
+import threading
+
+import pytest
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import OperationalError
+
+from deploy.servers import PostgresServer
+from kdstore import workspaces
+from kdstore.db import SessionFactory, now, reading, transaction
+
+pytestmark = pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_engine_works_on_after_the_server_was_away(
+    session_factory: SessionFactory, postgres_server: PostgresServer, how: str
+) -> None:
+    with transaction(session_factory) as session:
+        workspaces.ensure(session, name="before")
+    getattr(postgres_server, how)()
+    with pytest.raises(OperationalError), reading(session_factory) as session:
+        now(session)
+    postgres_server.start()
+    with transaction(session_factory) as session:
+        assert workspaces.ensure(session, name="before").name == "before"
+        workspaces.ensure(session, name="after")
+
+
+def test_all_pooled_connections_are_replaced_without_an_error(
+    engine: Engine, session_factory: SessionFactory, postgres_server: PostgresServer
+) -> None:
+    connections = [engine.connect() for _ in range(5)]
+    for connection in connections:
+        connection.execute(text("SELECT 1"))
+        connection.close()
+    postgres_server.restart()
+    for _ in range(10):
+        with reading(session_factory) as session:
+            now(session)
+
+
+def test_transaction_that_the_server_breaks_off_leaves_nothing(
+    session_factory: SessionFactory, postgres_server: PostgresServer
+) -> None:
+    with pytest.raises(OperationalError), transaction(session_factory) as session:
+        workspaces.ensure(session, name="half")
+        session.flush()
+        postgres_server.kill()
+    postgres_server.start()
+    with reading(session_factory) as session:
+        assert session.execute(text("SELECT count(*) FROM workspaces")).scalar_one() == 0
+
+
+def test_frozen_server_is_not_waited_for_when_connecting(
+    engine: Engine, postgres_server: PostgresServer
+) -> None:
+    postgres_server.freeze()
+    with pytest.raises(OperationalError, match="timeout"):
+        engine.connect()
+
+
+def test_transaction_that_waits_for_a_lock_too_long_fails_and_can_be_tried_again(
+    engine: Engine, session_factory: SessionFactory
+) -> None:
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with transaction(session_factory) as session:
+            workspaces.ensure(session, name="wanted")
+            held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    with engine.connect() as connection, pytest.raises(OperationalError, match="lock timeout"):
+        connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
+        connection.execute(text("LOCK TABLE workspaces"))
+    done.set()
+    holder.join()
+    with transaction(session_factory) as session:
+        session.execute(text("LOCK TABLE workspaces"))
+
+
+def test_no_statement_and_no_lock_is_waited_for_without_end(engine: Engine) -> None:
+    with engine.connect() as connection:
+        for limit in ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"):
+            shown = connection.execute(text(f"SHOW {limit}")).scalar_one()
+            assert shown in ("10s", "1min")
