@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -17,10 +17,31 @@ from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store
 
 from kdstore.errors import ObjectNotFound, StorageUnavailable
 
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig
+
 CHUNK_BYTES = 1024 * 1024
 _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 _LOCAL_BYTES = 512 * 1024
 _LISTED_AT_ONCE = 500
+
+# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. A large
+# object may take long, as long as some of it keeps coming.
+_CLIENT: "ClientConfig" = {
+    "allow_http": True,  # only an endpoint that the operator wrote as http:// makes use of it
+    "connect_timeout": timedelta(seconds=5),
+    "read_timeout": timedelta(seconds=20),
+    "timeout": timedelta(hours=1),
+}
+_RETRIES: "RetryConfig" = {
+    "backoff": {
+        "init_backoff": timedelta(seconds=0.2),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
+    "max_retries": 8,
+    "retry_timeout": timedelta(seconds=30),
+}
 
 _Store = AzureStore | GCSStore | LocalStore | MemoryStore | S3Store
 
@@ -59,7 +80,14 @@ class ObjectStore:
             return cls(LocalStore(folder))
         if parts.scheme == "memory":
             return cls(MemoryStore())
-        store = from_url(url)
+        try:
+            store = from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+        except BaseError as error:
+            raise StorageUnavailable(
+                f"POTSTILL_OBJECTS_URL with {parts.scheme}:// cannot be opened. Check it, and the "
+                "variables that its cloud needs, such as AZURE_STORAGE_ACCOUNT_NAME.",
+                key="",
+            ) from error
         if not isinstance(store, AzureStore | GCSStore | S3Store):
             raise StorageUnavailable(
                 f"POTSTILL_OBJECTS_URL names {parts.scheme}://, which cannot be written. "

@@ -39,6 +39,14 @@ _CONNECT_OPTIONS: Final = {
     "interval_max": 0.2,
 }
 
+# A Redis that does not answer is as good as away; a connection that looks idle is tried out.
+_REDIS_OPTIONS: Final = {
+    "socket_connect_timeout": 3.0,
+    "socket_timeout": 5.0,
+    "socket_keepalive": True,
+    "health_check_interval": 10,
+}
+
 
 def make_celery(settings: Settings) -> Any:
     """Make the Celery app of this installation: JSON only, early acknowledgement, no results.
@@ -65,7 +73,10 @@ def make_celery(settings: Settings) -> Any:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_hijack_root_logger=False,
+        # A worker waits for its broker for as long as that takes.
+        broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
         broker_connection_timeout=3.0,
         **_broker_settings(settings.broker),
     )
@@ -100,7 +111,7 @@ def _broker_settings(url: str) -> dict[str, Any]:
         return _folder_settings(Path(unquote(parts.netloc + parts.path)))
     options: dict[str, Any] = dict(_CONNECT_OPTIONS)
     if parts.scheme in ("redis", "rediss"):
-        options |= {"socket_connect_timeout": 3.0, "socket_keepalive": True}
+        options |= _REDIS_OPTIONS
     return {"broker_url": url, "broker_transport_options": options}
 
 

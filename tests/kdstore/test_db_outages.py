@@ -1,7 +1,5 @@
 """PostgreSQL stops, is killed and comes back: one error while it is away, none afterwards."""
 
-import threading
-
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
@@ -44,10 +42,14 @@ def test_all_pooled_connections_are_replaced_without_an_error(
 def test_transaction_that_the_server_breaks_off_leaves_nothing(
     session_factory: SessionFactory, postgres_server: PostgresServer
 ) -> None:
-    with pytest.raises(OperationalError), transaction(session_factory) as session:
-        workspaces.ensure(session, name="half")
-        session.flush()
-        postgres_server.kill()
+    def write_half() -> None:
+        with transaction(session_factory) as session:
+            workspaces.ensure(session, name="half")
+            session.flush()
+            postgres_server.kill()
+
+    with pytest.raises(OperationalError):
+        write_half()
     postgres_server.start()
     with reading(session_factory) as session:
         assert session.execute(text("SELECT count(*) FROM workspaces")).scalar_one() == 0
@@ -62,26 +64,18 @@ def test_frozen_server_is_not_waited_for_when_connecting(
 
 
 def test_transaction_that_waits_for_a_lock_too_long_fails_and_can_be_tried_again(
-    engine: Engine, session_factory: SessionFactory
+    session_factory: SessionFactory,
 ) -> None:
-    held, done = threading.Event(), threading.Event()
-
-    def hold() -> None:
+    def lock() -> None:
         with transaction(session_factory) as session:
-            workspaces.ensure(session, name="wanted")
-            held.set()
-            done.wait()
+            session.execute(text("SET LOCAL lock_timeout = '50ms'"))
+            session.execute(text("LOCK TABLE workspaces"))
 
-    holder = threading.Thread(target=hold)
-    holder.start()
-    held.wait()
-    with engine.connect() as connection, pytest.raises(OperationalError, match="lock timeout"):
-        connection.execute(text("SET LOCAL lock_timeout = '50ms'"))
-        connection.execute(text("LOCK TABLE workspaces"))
-    done.set()
-    holder.join()
-    with transaction(session_factory) as session:
-        session.execute(text("LOCK TABLE workspaces"))
+    with transaction(session_factory) as holder:
+        workspaces.ensure(holder, name="wanted")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            lock()
+    lock()
 
 
 def test_no_statement_and_no_lock_is_waited_for_without_end(engine: Engine) -> None:

@@ -7,10 +7,12 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
-from obstore.store import S3Store
+from obstore.store import AzureStore, GCSStore, S3Store
+from pydantic import SecretStr
 
 from kdstore.errors import ObjectNotFound, StorageError, StorageUnavailable
 from kdstore.objects import ObjectStore
+from kdstore.settings import Settings
 
 
 @pytest.fixture(params=["folder", "memory"])
@@ -244,3 +246,28 @@ def test_cloud_url_is_opened_by_its_scheme(monkeypatch: pytest.MonkeyPatch) -> N
 def test_url_of_what_cannot_be_written_is_refused() -> None:
     with pytest.raises(StorageUnavailable, match="https"):
         ObjectStore.from_url("https://example.org/objects")
+
+
+@pytest.mark.parametrize(
+    ("url", "environment", "kind"),
+    [
+        ("gs://bucket/prefix", {}, GCSStore),
+        ("az://container/prefix", {"AZURE_STORAGE_ACCOUNT_NAME": "account"}, AzureStore),
+        ("abfss://container@account.dfs.core.windows.net/prefix", {}, AzureStore),
+        ("s3://bucket/prefix", {"AWS_REGION": "eu-central-1"}, S3Store),
+    ],
+)
+def test_cloud_is_chosen_by_url_alone(
+    url: str, environment: dict[str, str], kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings(objects_url=SecretStr(url))
+    store = ObjectStore.from_url(settings.objects)
+    assert isinstance(store._store, kind)
+    assert store.local_path("key") is None
+
+
+def test_cloud_without_its_account_says_what_is_missing() -> None:
+    with pytest.raises(StorageUnavailable, match="AZURE_STORAGE_ACCOUNT_NAME"):
+        ObjectStore.from_url("az://container/prefix")

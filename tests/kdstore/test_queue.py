@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from deploy.servers import RedisServer
 from kdstore import queue
 from kdstore.errors import QueueUnavailable
 from kdstore.settings import Settings
@@ -90,3 +91,27 @@ def test_both_sides_take_json_only_and_acknowledge_early(embedded: Settings) -> 
         False,
         True,
     )
+
+
+def test_publisher_outlives_a_broker_that_comes_back_empty(
+    redis_server: RedisServer, embedded: Settings
+) -> None:
+    settings = embedded.model_copy(update={"broker_url": SecretStr(redis_server.url)})
+    app = queue.make_celery(settings)
+    queue.publish(app, queue.TRAIN_JOB, "job_lost")
+    redis_server.kill()
+    redis_server.wipe()
+    with pytest.raises(QueueUnavailable):
+        queue.publish(app, queue.TRAIN_JOB, "job_refused")
+    redis_server.start()
+    queue.publish(app, queue.TRAIN_JOB, "job_after")
+    assert _take(app, queue.TRAINING_QUEUE) == (queue.TRAIN_JOB, ["job_after"])
+
+
+def test_frozen_broker_is_not_waited_for(redis_server: RedisServer, embedded: Settings) -> None:
+    settings = embedded.model_copy(update={"broker_url": SecretStr(redis_server.url)})
+    app = queue.make_celery(settings)
+    queue.publish(app, queue.TRAIN_JOB, "job_1")
+    redis_server.freeze()
+    with pytest.raises(QueueUnavailable):
+        queue.publish(app, queue.TRAIN_JOB, "job_2")
