@@ -5,6 +5,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ class PostgresServer(Server):
         super().__init__(folder, ports=["postgres"])
         self._password = secrets.token_urlsafe(24)
         self._programs = _find_programs()
+        self._home: Path | None = None
 
     @property
     def url(self) -> str:
@@ -50,32 +52,40 @@ class PostgresServer(Server):
         return signal.SIGINT
 
     def prepare(self) -> None:
-        """Make the cluster and the database, if they are not there yet.
+        """Make the cluster and the database, before the first start.
 
         Raises:
             ServerFailed: one of PostgreSQL's own programs refused.
         """
-        if self._data.exists():
+        if self._home is not None:
             return
-        # Built aside and renamed, so that a cluster that was begun and not finished is not used.
-        building = self.folder / "building"
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(mode=0o700)
-        _give_away(building)
-        password = self.folder / "password"
+        # Another user than root needs a folder that it can reach.
+        place = None if os.geteuid() == 0 else self.folder
+        home = Path(tempfile.mkdtemp(prefix="postgres-", dir=place))
+        password = home / "password"
         password.touch(mode=0o600)
         password.write_text(self._password, encoding="utf-8")
-        _give_away(password)
+        for path in (home, password):
+            _give_away(path)
+        cluster = str(home / "data")
         self._run(
-            "initdb", "--pgdata", str(building), "--username", _NAME, "--encoding", "UTF8",
+            "initdb", "--pgdata", cluster, "--username", _NAME, "--encoding", "UTF8",
             "--locale", "C", "--auth", "scram-sha-256", "--pwfile", str(password), "--no-sync",
+            cwd=home,
+        )  # fmt: skip
+        self._run(
+            "postgres", "--single", "-D", cluster, "postgres",
+            cwd=home, stdin=f"CREATE DATABASE {_NAME};\n",
         )  # fmt: skip
         password.unlink()
-        self._run(
-            "postgres", "--single", "-D", str(building), "postgres",
-            stdin=f"CREATE DATABASE {_NAME};\n",
-        )  # fmt: skip
-        building.rename(self._data)
+        self._home = home
+
+    def close(self) -> None:
+        """Stop it for good; what lies outside its folder, for root alone, is removed."""
+        super().close()
+        if self._home is not None and self.folder not in self._home.parents:
+            shutil.rmtree(self._home)
+            self._home = None
 
     def command(self) -> Sequence[str]:
         """Give the command line."""
@@ -88,7 +98,7 @@ class PostgresServer(Server):
             "full_page_writes": "off",
         }
         options = [part for item in settings.items() for part in ("-c", "=".join(item))]
-        return self._program("postgres", "-D", str(self._data), *options)
+        return self._program("postgres", "-D", f"{self._home}/data", *options)
 
     def is_ready(self) -> bool:
         """Tell whether the database answers."""
@@ -103,10 +113,6 @@ class PostgresServer(Server):
             return False
         return True
 
-    @property
-    def _data(self) -> Path:
-        return self.folder / "data"
-
     def _address_of(self, database: str) -> str:
         return f"{_NAME}:{self._password}@127.0.0.1:{self.port('postgres')}/{database}"
 
@@ -119,10 +125,10 @@ class PostgresServer(Server):
         ids = [f"--reuid={_INSTEAD_OF_ROOT}", f"--regid={_INSTEAD_OF_ROOT}", "--clear-groups"]
         return [find_program("setpriv"), *ids, "--pdeathsig=KILL", *command]
 
-    def _run(self, name: str, *arguments: str, stdin: str = "") -> None:
+    def _run(self, name: str, *arguments: str, cwd: Path, stdin: str = "") -> None:
         result = subprocess.run(
             self._program(name, *arguments),
-            cwd=self.folder,
+            cwd=cwd,
             input=stdin,
             capture_output=True,
             text=True,
@@ -144,7 +150,6 @@ def _find_programs() -> Path:
 def _give_away(path: Path) -> None:
     """Let the user that PostgreSQL runs as have a folder or file."""
     if os.geteuid() == 0:
-        _pgserver_utils().ensure_prefix_permissions(path)
         shutil.chown(path, _INSTEAD_OF_ROOT)
 
 

@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -130,6 +131,14 @@ def test_no_server_answers_to_a_stranger(
         ObjectStore.from_url(strange["POTSTILL_OBJECTS_URL"]).put_bytes("key", b"")
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that other users can reach as well."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
 _ABANDONED = """
 import sys, time
 from pathlib import Path
@@ -143,11 +152,11 @@ time.sleep(600)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a child with its parent")
-def test_servers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+def test_servers_end_with_a_parent_that_is_killed(folder: Path) -> None:
     parent = subprocess.Popen(
-        [sys.executable, "-c", _ABANDONED, str(tmp_path)],
+        [sys.executable, "-c", _ABANDONED, str(folder)],
         cwd=Path(__file__).parents[2],
-        env=os.environ | {"PYTHONPATH": "."},
+        env=os.environ | {"PYTHONPATH": ".", "TMPDIR": str(folder)},
         stdout=subprocess.PIPE,
         text=True,
     )
