@@ -72,7 +72,7 @@ class S3Server(Server):
         grpc_ports = [f"-{part}.port.grpc={self.port(f'{part}.grpc')}" for part in _PARTS]
         return [
             find_program("weed"),
-            "server", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
+            "-logtostderr=true", "server", "-s3", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
             f"-dir={self.folder / 'data'}",
             f"-s3.config={self.folder / 's3.json'}",
             f"-filer.localSocket={self.folder / 'filer.sock'}",
