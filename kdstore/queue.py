@@ -77,6 +77,9 @@ def make_celery(settings: Settings) -> Any:
         broker_connection_retry=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # Only tasks that acknowledge late would be cancelled, and none of ours does.
+        worker_cancel_long_running_tasks_on_connection_loss=True,
+        worker_enable_prefetch_count_reduction=False,
         broker_connection_timeout=3.0,
         **_broker_settings(settings.broker),
     )

@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ from celery.exceptions import WorkerShutdown
 from celery.worker import WorkController
 from celery.worker import state as celery_state
 from celery.worker.consumer import Consumer
+from kombu.exceptions import ConnectionError as BrokerLost
 
 from kdstore.queue import make_celery
 from worker.runtime import Runtime
@@ -20,6 +22,7 @@ _log = logging.getLogger(__name__)
 _RESTART_SECONDS = 1.0
 _DRAIN_SECONDS = 0.2
 _START_SECONDS = 1.0
+_DEAF_SECONDS = 5.0
 
 
 def make_app(runtime: Runtime, slots: Mapping[str, Slot]) -> Any:
@@ -91,6 +94,7 @@ def _consumer_class(slot: Slot, stopping: threading.Event) -> Any:
             task_consumer.on_message = self.create_task_handler()
             task_consumer.consume()
             self.on_ready()
+            deafness = Deafness()
             while self.connection:
                 if stopping.is_set():
                     raise WorkerShutdown(0)
@@ -102,12 +106,36 @@ def _consumer_class(slot: Slot, stopping: threading.Event) -> Any:
                 try:
                     connection.drain_events(timeout=_DRAIN_SECONDS)
                 except TimeoutError:
+                    if not connection.supports_heartbeats:
+                        deafness.check(task_consumer.channel)
                     continue
                 # A broker that must hear from us (AMQP) is read on, and may send one too many.
                 if not connection.supports_heartbeats:
                     slot.wait_out(stopping, start_seconds=_START_SECONDS)
 
     return LaneConsumer
+
+
+class Deafness:
+    """Notices a channel that takes no messages for no reason.
+
+    A message whose acknowledgement was lost, as the broker died at that moment, counts for ever
+    against the one that a channel may hold; it then never reads, nor sees that its connection is
+    broken.
+    """
+
+    def __init__(self, *, patience_seconds: float = _DEAF_SECONDS) -> None:
+        self._patience_seconds = patience_seconds
+        self._since: float | None = None
+
+    def check(self, channel: Any) -> None:
+        """Look while no task runs. Raises BrokerLost, so that Celery connects anew."""
+        if channel.qos.can_consume():
+            self._since = None
+            return
+        self._since = self._since or time.monotonic()
+        if time.monotonic() - self._since > self._patience_seconds:
+            raise BrokerLost("A message's acknowledgement was lost with its connection.")
 
 
 def stop_consuming() -> None:

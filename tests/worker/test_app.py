@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kombu.message import Message
+from kombu.exceptions import ConnectionError as BrokerLost
 from pydantic import SecretStr
 
 from kdstore.queue import (
@@ -18,7 +20,7 @@ from kdstore.queue import (
 )
 from tests.worker.jobs_on_digits import JobBook, small_job, wait_until
 from tests.worker.worker_in_process import Outbox
-from worker.app import Lane, allow_consuming, make_app, stop_consuming
+from worker.app import Deafness, Lane, allow_consuming, make_app, stop_consuming
 from worker.runtime import Runtime
 from worker.slots import Slot
 
@@ -122,3 +124,23 @@ def test_message_that_comes_while_the_worker_stops_is_sent_again_afterwards(
     assert outbox.sent == []
     runtime.postbox.deliver()
     assert outbox.sent == [(TRAIN_JOB, "job_1"), (VALIDATE_DATASET, "dts_1")]
+
+
+def test_channel_whose_acknowledgement_was_lost_is_noticed(
+    make_runtime: Callable[..., Runtime],
+) -> None:
+    app = make_celery(make_runtime().settings)
+    publish(app, TRAIN_JOB, "job_1")
+    deafness = Deafness(patience_seconds=0.0)
+    received: list[Message] = []
+    with app.connection_for_read() as connection:
+        consumer = app.amqp.TaskConsumer(connection.default_channel)
+        consumer.qos(prefetch_count=1)
+        consumer.on_message = received.append
+        consumer.consume()
+        deafness.check(consumer.channel)
+        connection.drain_events(timeout=5.0)
+        with pytest.raises(BrokerLost):
+            deafness.check(consumer.channel)
+        received[0].ack()  # type: ignore[no-untyped-call]  # kombu types only part of itself
+        deafness.check(consumer.channel)
