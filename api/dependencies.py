@@ -69,6 +69,12 @@ def get_reader(request: Request, credentials: Credentials) -> Iterator[Reader]:
         yield Reader(session=session, principal=principal)
 
 
+def get_viewer(request: Request, credentials: Credentials) -> Principal:
+    """Tell who calls, of any role; for routes with transactions of their own."""
+    with reading(state_of(request).session_factory) as session:
+        return _identify(session, request, credentials)
+
+
 def get_member(request: Request, credentials: Credentials) -> Principal:
     """Tell who calls, if they may write; for routes with transactions of their own."""
     with reading(state_of(request).session_factory) as session:
@@ -128,6 +134,7 @@ ReaderDependency = Annotated[
 WriterDependency = Annotated[
     Writer, Depends(get_writer, scope="function", max_concurrency=_MAX_WRITERS)
 ]
+ViewerDependency = Annotated[Principal, Depends(get_viewer)]
 MemberDependency = Annotated[Principal, Depends(get_member)]
 
 

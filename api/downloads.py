@@ -11,6 +11,7 @@ from starlette.responses import Response, StreamingResponse
 from api.errors import RangeUnsatisfiable
 from api.replies import etag_matches
 from kdstore.objects import ObjectStore
+from kdstore.signed_links import SignedLinks
 
 # Several ranges are answered by the whole file, as RFC 9110 allows: nobody gets to ask for 10,000.
 _ONE_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
@@ -27,8 +28,12 @@ class StoredFile:
     media_type: str
 
 
-def serve(request: Request, objects: ObjectStore, file: StoredFile) -> Response:
-    """Answer GET or HEAD for a file, streaming from storage.
+def serve(
+    request: Request, objects: ObjectStore, file: StoredFile, *, links: SignedLinks | None = None
+) -> Response:
+    """Answer GET or HEAD for a file: streaming from storage, or by a link into it.
+
+    With `links`, GET is sent on to storage, which answers with the same bytes, ranges too.
 
     Raises:
         RangeUnsatisfiable: the range lies past the end.
@@ -46,6 +51,9 @@ def serve(request: Request, objects: ObjectStore, file: StoredFile) -> Response:
     }
     if etag_matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
+    if links is not None and request.method == "GET":
+        link = {"Location": links.to_read(file.object_key), "Cache-Control": "no-store"}
+        return Response(status_code=307, headers=headers | link)
     span = None
     if request.method == "GET":  # a range means nothing to HEAD
         span = _requested_range(request.headers, etag=etag, size_bytes=file.size_bytes)

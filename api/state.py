@@ -13,6 +13,7 @@ from kdstore.db import SessionFactory, make_engine, make_session_factory
 from kdstore.objects import ObjectStore
 from kdstore.queue import make_celery
 from kdstore.settings import Settings
+from kdstore.signed_links import SignedLinks, open_links
 
 STREAM_POLL_SECONDS = 1.0
 STREAM_HEARTBEAT_SECONDS = 15.0
@@ -30,6 +31,7 @@ class StreamPace:
 class AppState:
     """Everything a request may use that outlives it.
 
+    `links` is None where clients move bytes through this API.
     `queue` is the Celery app, which ships no types, hence Any. `stopping` is set when the server
     begins to shut down, so that streams end instead of holding it.
     """
@@ -38,6 +40,7 @@ class AppState:
     engine: Engine
     session_factory: SessionFactory
     objects: ObjectStore
+    links: SignedLinks | None
     queue: Any
     pace: StreamPace
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -48,12 +51,14 @@ def open_state(settings: Settings, pace: StreamPace) -> Iterator[AppState]:
     """Open everything; nothing is connected before it is used."""
     engine = make_engine(settings.database)
     queue = make_celery(settings)
+    objects = ObjectStore.from_url(settings.objects)
     try:
         yield AppState(
             settings=settings,
             engine=engine,
             session_factory=make_session_factory(engine),
-            objects=ObjectStore.from_url(settings.objects),
+            objects=objects,
+            links=open_links(settings, objects),
             queue=queue,
             pace=pace,
         )

@@ -56,13 +56,19 @@ def _fetch(transport: Transport, artifact: Artifact, draft: Path, *, on_bytes: O
     """Download into `draft`, going on where it ends, until it has its size; returns its sha256."""
     draft.touch()
     on_bytes(draft.stat().st_size)
-    breaks = 0
+    breaks, direct = 0, True
     while (start := draft.stat().st_size) < artifact.size_bytes:
         reason = "the answer ended too early"
         try:
-            _append(transport, artifact, draft, start=start, on_bytes=on_bytes)
+            _append(transport, artifact, draft, start=start, direct=direct, on_bytes=on_bytes)
         except httpx.TransportError as error:
             reason = str(error) or type(error).__name__
+        except (ConnectionFailed, UnexpectedAnswer):
+            # A machine that reaches the service need not reach its object storage.
+            if not direct:
+                raise
+            direct = False
+            continue
         size = draft.stat().st_size
         breaks = 0 if size > start else breaks + 1
         if size < artifact.size_bytes and not transport.pause(breaks):
@@ -71,14 +77,27 @@ def _fetch(transport: Transport, artifact: Artifact, draft: Path, *, on_bytes: O
 
 
 def _append(
-    transport: Transport, artifact: Artifact, draft: Path, *, start: int, on_bytes: OnBytes
+    transport: Transport,
+    artifact: Artifact,
+    draft: Path,
+    *,
+    start: int,
+    direct: bool,
+    on_bytes: OnBytes,
 ) -> None:
     # No If-Range: an artifact never changes, and its sha256 is checked at the end anyway.
     headers = {"Range": f"bytes={start}-"} if start else {}
     # Compressed bytes could not be continued at an offset.
     headers["Accept-Encoding"] = "identity"
+    call = Call(
+        "GET",
+        artifact.url,
+        params={} if direct else {"direct": "false"},
+        headers=headers,
+        follows_redirects=True,
+    )
     with (
-        transport.open(Call("GET", artifact.url, headers=headers)) as response,
+        transport.open(call) as response,
         draft.open("ab") as file,
     ):
         if start and response.status_code != httpx.codes.PARTIAL_CONTENT:

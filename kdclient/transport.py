@@ -41,6 +41,7 @@ class Call:
     content: Callable[[], Iterable[bytes]] | None = None
     repeatable: bool | None = None
     timeout: httpx.Timeout | None = None  # None: the transport's own
+    follows_redirects: bool = False  # the key stays here: httpx sends it to no other host
 
     @property
     def is_repeatable(self) -> bool:
@@ -110,7 +111,11 @@ class Transport:
         for attempt in itertools.count(1):
             wait = None
             try:
-                response = self._http.send(self._build(call), stream=not read_body)
+                response = self._http.send(
+                    self._build(call),
+                    stream=not read_body,
+                    follow_redirects=call.follows_redirects,
+                )
             except httpx.TransportError as error:
                 if call.is_repeatable or isinstance(error, _NOT_SENT):
                     wait = self._retries.wait_seconds(attempt, retry_after_seconds=None)
@@ -125,6 +130,10 @@ class Transport:
                 response.close()
             self.sleep(wait)
         raise AssertionError("The loop above ends only by returning or raising.")
+
+    def is_elsewhere(self, url: str) -> bool:
+        """Tell whether a URL from an answer leads past the service, into object storage."""
+        return _origin(self._url(Call("GET", url))) != _origin(self.base_url)
 
     def pause(self, num_failures: int) -> bool:
         """Wait before going on after a broken line; False when it has failed too often in a row."""

@@ -5,10 +5,10 @@ import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kdclient.errors import ApiProblem
+from kdclient.errors import ApiProblem, ConnectionFailed, UnexpectedAnswer
 from kdclient.file_pieces import pieces_of, sha256_of
 from kdclient.resources import Upload, UploadPart, UploadPurpose
 from kdclient.transport import Call, Transport
@@ -116,13 +116,13 @@ def _send(
     on_bytes: OnBytes,
 ) -> None:
     """Send parts, several at once; the first error stops those not begun."""
-    failed = threading.Event()
+    failed, links_fail = threading.Event(), threading.Event()
 
     def send(part: UploadPart) -> None:
         if failed.is_set():
             return
         try:
-            _send_part(transport, source, upload, part)
+            _send_part(transport, source, upload, part, links_fail=links_fail)
         except BaseException:
             failed.set()
             raise
@@ -136,16 +136,33 @@ def _send(
             failed.set()
 
 
-def _send_part(transport: Transport, source: _Source, upload: Upload, part: UploadPart) -> None:
+def _send_part(
+    transport: Transport,
+    source: _Source,
+    upload: Upload,
+    part: UploadPart,
+    *,
+    links_fail: threading.Event,
+) -> None:
+    """Send a part to where the service says; through the service, once a link there has failed."""
     size = _bytes_of(upload, part)
-    transport.send(
-        Call(
-            "PUT",
-            part.url,
-            content=lambda: _pieces_of(source, upload, part),
-            headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
-        )
+    call = Call(
+        "PUT",
+        part.url,
+        content=lambda: _pieces_of(source, upload, part),
+        headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
     )
+    if transport.is_elsewhere(part.url):
+        if not links_fail.is_set():
+            try:
+                transport.send(call)
+            except (ApiProblem, ConnectionFailed, UnexpectedAnswer):
+                # A machine that reaches the service need not reach its object storage.
+                links_fail.set()
+            else:
+                return
+        call = replace(call, url=f"v1/uploads/{upload.id}/parts/{part.number}")
+    transport.send(call)
 
 
 def _pieces_of(source: _Source, upload: Upload, part: UploadPart) -> Iterator[bytes]:

@@ -43,6 +43,9 @@ _RETRIES: "RetryConfig" = {
     "retry_timeout": timedelta(seconds=30),
 }
 
+# Names of HTTP headers, and their values.
+Attributes = dict[str, str]
+
 _Store = AzureStore | GCSStore | LocalStore | MemoryStore | S3Store
 
 
@@ -67,11 +70,11 @@ class ObjectStore:
         self._folder = store.prefix if isinstance(store, LocalStore) else None
 
     @classmethod
-    def from_url(cls, url: str) -> "ObjectStore":
+    def from_url(cls, url: str, *, endpoint: str | None = None) -> "ObjectStore":
         """Open `file:///folder` (made if missing), `memory://`, `s3://bucket/prefix`, and so on.
 
         Credentials of cloud storage come from the environment, as each cloud's own tools take
-        them.
+        them; so does the endpoint of S3, unless it is given here.
         """
         parts = urlsplit(url)
         if parts.scheme == "file":
@@ -81,7 +84,7 @@ class ObjectStore:
         if parts.scheme == "memory":
             return cls(MemoryStore())
         try:
-            store = from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+            store = _open_cloud(url, endpoint)
         except BaseError as error:
             raise StorageUnavailable(
                 f"POTSTILL_OBJECTS_URL with {parts.scheme}:// cannot be opened. Check it, and the "
@@ -96,10 +99,19 @@ class ObjectStore:
             )
         return cls(store)
 
-    def put_file(self, key: str, path: Path) -> None:
-        """Store a file's bytes, replacing an object of this key."""
+    @property
+    def can_sign(self) -> bool:
+        """Whether storage lets others in by signed links."""
+        return not isinstance(self._store, LocalStore | MemoryStore)
+
+    def put_file(self, key: str, path: Path, *, attributes: Attributes | None = None) -> None:
+        """Store a file's bytes, replacing an object of this key.
+
+        `attributes` are the headers with which storage answers a signed link; a local folder,
+        which has no links, keeps none.
+        """
         with path.open("rb") as file:
-            self._put(key, file)
+            self._put(key, file, attributes=attributes)
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Store a few bytes, replacing an object of this key."""
@@ -195,9 +207,16 @@ class ObjectStore:
 
     def list_keys(self, prefix: str) -> Iterator[str]:
         """List the keys under `prefix/`, in no order."""
+        yield from self.list_sizes(prefix)
+
+    def list_sizes(self, prefix: str) -> dict[str, int]:
+        """List the keys under `prefix/` with the bytes of each object."""
         with _translated(prefix):
-            for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE):
-                yield from (meta["path"] for meta in batch)
+            return {
+                meta["path"]: meta["size"]
+                for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE)
+                for meta in batch
+            }
 
     def local_path(self, key: str) -> Path | None:
         """Name the file that holds an object, to link or read it in place; None if not local.
@@ -206,12 +225,12 @@ class ObjectStore:
         """
         return None if self._folder is None else self._folder / key
 
-    def sign_get(self, key: str, *, expires_seconds: int) -> str | None:
-        """Make a URL that reads this object for a while; None where storage cannot sign."""
+    def sign_get(self, key: str, *, expires_seconds: int) -> str:
+        """Make a URL that reads this object for a while, where `can_sign`."""
         return self._sign("GET", key, expires_seconds)
 
-    def sign_put(self, key: str, *, expires_seconds: int) -> str | None:
-        """Make a URL that writes this object for a while; None where storage cannot sign."""
+    def sign_put(self, key: str, *, expires_seconds: int) -> str:
+        """Make a URL that writes this object for a while, where `can_sign`."""
         return self._sign("PUT", key, expires_seconds)
 
     @property
@@ -219,9 +238,19 @@ class ObjectStore:
         # With two parts in flight this bounds the memory of one upload.
         return _LOCAL_BYTES if self._folder is not None else _MULTIPART_BYTES
 
-    def _put(self, key: str, data: bytes | IO[bytes]) -> None:
+    def _put(
+        self, key: str, data: bytes | IO[bytes], *, attributes: Attributes | None = None
+    ) -> None:
+        kept = attributes if attributes is not None and self.can_sign else None
         with _translated(key, reads=False):
-            obstore.put(self._store, key, data, chunk_size=self._part_bytes, max_concurrency=2)
+            obstore.put(
+                self._store,
+                key,
+                data,
+                attributes=kept,
+                chunk_size=self._part_bytes,
+                max_concurrency=2,
+            )
         self._sync_to_disk(key)
 
     def _sync_to_disk(self, key: str) -> None:
@@ -239,11 +268,17 @@ class ObjectStore:
                 finally:
                     os.close(descriptor)
 
-    def _sign(self, method: Literal["GET", "PUT"], key: str, expires_seconds: int) -> str | None:
+    def _sign(self, method: Literal["GET", "PUT"], key: str, expires_seconds: int) -> str:
         if isinstance(self._store, LocalStore | MemoryStore):
-            return None
+            raise TypeError("asked for a link of storage that cannot sign")
         with _translated(key):
             return obstore.sign(self._store, method, key, timedelta(seconds=expires_seconds))
+
+
+def _open_cloud(url: str, endpoint: str | None) -> object:
+    if endpoint is None:
+        return from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
+    return from_url(url, client_options=_CLIENT, retry_config=_RETRIES, endpoint=endpoint)
 
 
 @contextmanager

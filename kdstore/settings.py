@@ -37,6 +37,16 @@ class Settings(BaseSettings):
     objects_url: SecretStr = Field(
         SecretStr(""), description="Object storage: file://<folder>, s3://<bucket>/<prefix>, …"
     )
+    signed_links: bool = Field(
+        True,
+        description="Whether clients move the bytes of uploads and downloads at object storage "
+        "itself, by signed links, where it can sign (S3, GCS, Azure).",
+    )
+    objects_public_endpoint: str = Field(
+        "",
+        description="How clients reach S3 storage, if not by the endpoint that this service uses: "
+        "https://s3.example.org",
+    )
     host: str = Field("127.0.0.1", description="Address that the API listens on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port of the API; 0 takes a free one.")
     public_url: str = Field(

@@ -12,6 +12,8 @@ from kdstore.ids import random_text
 from kdstore.objects import ObjectStore
 from kdstore.tables import Upload
 
+_SIGNED = "-signed"
+
 
 @dataclass(frozen=True)
 class StoredPart:
@@ -24,6 +26,15 @@ class StoredPart:
 
 
 @dataclass(frozen=True)
+class SignedPart:
+    """A part that a client wrote by a signed link: nobody has read it yet."""
+
+    number: int
+    size_bytes: int
+    object_key: str
+
+
+@dataclass(frozen=True)
 class Assembly:
     """What is to be put together into one object, decided in a transaction, done outside one."""
 
@@ -31,7 +42,7 @@ class Assembly:
     workspace_id: str
     size_bytes: int
     announced_sha256: str | None
-    parts: tuple[StoredPart, ...]
+    parts: tuple[StoredPart | SignedPart, ...]
 
 
 @dataclass(frozen=True)
@@ -87,6 +98,27 @@ async def store_part(
     )
 
 
+def signed_part_key(upload_id: str, number: int) -> str:
+    """Name the object of a part that a client writes by a signed link."""
+    return f"{_parts_prefix(upload_id)}/{number:05}{_SIGNED}"
+
+
+def signed_parts(objects: ObjectStore, upload: Upload) -> dict[int, SignedPart]:
+    """Find the parts that have come by signed links, whole; others are as good as missing.
+
+    Raises:
+        StorageUnavailable: they cannot be listed now.
+    """
+    sizes = objects.list_sizes(_parts_prefix(upload.id))
+    found: dict[int, SignedPart] = {}
+    for number in range(1, upload.num_parts + 1):
+        key = signed_part_key(upload.id, number)
+        due_bytes = upload.part_bytes(number)
+        if sizes.get(key) == due_bytes:
+            found[number] = SignedPart(number=number, size_bytes=due_bytes, object_key=key)
+    return found
+
+
 def assemble(objects: ObjectStore, assembly: Assembly) -> StoredBlob:
     """Stream the parts into `blobs/<sha256>`, checking each part and the whole.
 
@@ -94,6 +126,7 @@ def assemble(objects: ObjectStore, assembly: Assembly) -> StoredBlob:
 
     Raises:
         DigestMismatch: a part, or the whole, is not what was announced.
+        PartSizeMismatch: a part was replaced meanwhile by one of another size.
         ObjectNotFound: a part's object is gone: the upload was abandoned meanwhile.
     """
     # An object is stored under its digest: unless that was announced, a first pass finds it.
@@ -124,12 +157,18 @@ def _checked_chunks(
     """All bytes in order; raises at the end of what does not have its digest, part or whole."""
     whole = hashlib.sha256()
     for part in assembly.parts:
-        digest = hashlib.sha256()
+        digest, size_bytes = hashlib.sha256(), 0
         for chunk in objects.iter_bytes(part.object_key):
             digest.update(chunk)
             whole.update(chunk)
+            size_bytes += len(chunk)
             yield chunk
-        _check_digest(expected=part.sha256, found=digest.hexdigest())
+        if size_bytes != part.size_bytes:
+            raise PartSizeMismatch(
+                number=part.number, expected_bytes=part.size_bytes, found_bytes=size_bytes
+            )
+        if isinstance(part, StoredPart):
+            _check_digest(expected=part.sha256, found=digest.hexdigest())
     if sha256 is not None:
         _check_digest(expected=sha256, found=whole.hexdigest())
 

@@ -1,6 +1,9 @@
 """Uploads: the rows of files that arrive in parts. Their bytes are in `kdstore.upload_bytes`."""
 
+from collections.abc import Mapping
 from datetime import timedelta
+from types import MappingProxyType
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -16,7 +19,9 @@ from kdstore.errors import (
 )
 from kdstore.ids import new_id
 from kdstore.tables import Upload, UploadPart, UploadPurpose
-from kdstore.upload_bytes import Assembly, StoredBlob, StoredPart
+from kdstore.upload_bytes import Assembly, SignedPart, StoredBlob, StoredPart
+
+NONE_SIGNED: Final[Mapping[int, SignedPart]] = MappingProxyType({})
 
 
 def create(
@@ -121,8 +126,16 @@ def register_part(
     return replaced
 
 
-def plan_assembly(session: Session, *, workspace_id: str, upload_id: str) -> Assembly | None:
+def plan_assembly(
+    session: Session,
+    *,
+    workspace_id: str,
+    upload_id: str,
+    signed_parts: Mapping[int, SignedPart] = NONE_SIGNED,
+) -> Assembly | None:
     """Decide what `assemble` is to put together; None if the upload is stored already.
+
+    Of a part that came both ways, the one that this service has received and hashed counts.
 
     Raises:
         UploadNotFound: no such upload in this workspace.
@@ -135,7 +148,10 @@ def plan_assembly(session: Session, *, workspace_id: str, upload_id: str) -> Ass
     if upload.status != "pending":
         raise UploadClosed(upload_id, upload.status)
     rows = parts_of(session, workspace_id=workspace_id, upload_id=upload_id)
-    arrived = {row.number for row in rows}
+    arrived: dict[int, StoredPart | SignedPart] = {
+        **signed_parts,
+        **{row.number: _stored(row) for row in rows},
+    }
     missing = [number for number in range(1, upload.num_parts + 1) if number not in arrived]
     if missing:
         raise UploadIncomplete(upload_id, missing)
@@ -144,15 +160,16 @@ def plan_assembly(session: Session, *, workspace_id: str, upload_id: str) -> Ass
         workspace_id=workspace_id,
         size_bytes=upload.size_bytes,
         announced_sha256=upload.sha256,
-        parts=tuple(
-            StoredPart(
-                number=row.number,
-                size_bytes=row.size_bytes,
-                sha256=row.sha256,
-                object_key=row.object_key,
-            )
-            for row in rows
-        ),
+        parts=tuple(arrived[number] for number in sorted(arrived)),
+    )
+
+
+def _stored(row: UploadPart) -> StoredPart:
+    return StoredPart(
+        number=row.number,
+        size_bytes=row.size_bytes,
+        sha256=row.sha256,
+        object_key=row.object_key,
     )
 
 

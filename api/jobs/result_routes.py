@@ -3,7 +3,7 @@
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -25,6 +25,10 @@ ArtifactName = Annotated[
     str, Path(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$", description="As the list says.")
 ]
 
+Direct = Annotated[
+    bool, Query(description="false: have the bytes from this API, even where storage signs links.")
+]
+
 _REPORT: dict[int | str, dict[str, object]] = {
     200: {"content": {"application/json": {"example": examples.REPORT}}}
 }
@@ -35,6 +39,7 @@ _FILE: dict[int | str, dict[str, object]] = {
     },
     206: {"description": "The one range that was asked for."},
     304: {"description": "You have this file already."},
+    307: {"description": "The file is at this signed link into object storage, for a while."},
 }
 _FILE_ERRORS = errors_of(ArtifactNotFound, RangeUnsatisfiable, StorageUnavailable) | _FILE
 
@@ -75,13 +80,22 @@ def list_job_artifacts(job_id: JobId, reader: ReaderDependency, request: Request
     responses=_FILE_ERRORS,
 )
 def get_job_artifact(
-    job_id: JobId, name: ArtifactName, reader: ReaderDependency, request: Request
+    job_id: JobId,
+    name: ArtifactName,
+    reader: ReaderDependency,
+    request: Request,
+    *,
+    direct: Direct = True,
 ) -> Response:
-    """Give a file, whole or one range of it. Several ranges are answered by the whole file."""
+    """Give a file, whole or one range of it. Several ranges are answered by the whole file.
+
+    Where object storage can sign links, the answer is a redirect (307) to the file there.
+    """
     file = results.find_artifact(
         reader.session, workspace_id=reader.workspace_id, job_id=job_id, name=name
     )
-    return serve(request, state_of(request).objects, file)
+    state = state_of(request)
+    return serve(request, state.objects, file, links=state.links if direct else None)
 
 
 @router.head(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import MemberDependency, ReaderDependency, WriterDependency
+from api.dependencies import MemberDependency, ViewerDependency, WriterDependency
 from api.errors import BodyTooSlow
 from api.idempotency import Created, CreatingRequestDependency
 from api.openapi import errors_of
@@ -60,7 +60,7 @@ def create_upload(
         upload = service.create(
             writer.session,
             workspace_id=writer.workspace_id,
-            settings=state_of(request).settings,
+            state=state_of(request),
             wanted=wanted,
         )
         return Created(201, upload, location=f"/v1/uploads/{upload.id}")
@@ -72,16 +72,11 @@ def create_upload(
     "/{upload_id}",
     response_model=UploadRead,
     summary="Read an upload",
-    responses=errors_of(UploadNotFound),
+    responses=errors_of(UploadNotFound, StorageUnavailable),
 )
-def get_upload(upload_id: UploadId, reader: ReaderDependency, request: Request) -> Response:
+def get_upload(upload_id: UploadId, viewer: ViewerDependency, request: Request) -> Response:
     """Tell which parts have arrived: an interrupted client goes on from there."""
-    upload = service.read(
-        reader.session,
-        workspace_id=reader.workspace_id,
-        settings=state_of(request).settings,
-        upload_id=upload_id,
-    )
+    upload = service.read(state_of(request), workspace_id=viewer.workspace_id, upload_id=upload_id)
     return reply(request, upload)
 
 
@@ -105,7 +100,10 @@ async def put_part(
     member: MemberDependency,
     request: Request,
 ) -> PartStored:
-    """Take the raw bytes of one part. Order is free, and a part may be sent again."""
+    """Take the raw bytes of one part. Order is free, and a part may be sent again.
+
+    Where storage signs links, an upload's parts name those; this route works as well.
+    """
     part = await service.take_part(
         state_of(request),
         workspace_id=member.workspace_id,

@@ -82,10 +82,15 @@ class PartRead(Answer):
     """One part: PUT its bytes to `url`, in any order, again if need be."""
 
     number: int = Field(description="From 1.")
-    url: str
+    url: str = Field(
+        description="A signed link into object storage where it can sign, valid as long as the "
+        "upload is open: send it no key. Else a route of this API."
+    )
     size_bytes: int = Field(description="How many bytes it must have.")
     received: bool
-    sha256: str | None = Field(description="Of what has arrived; null before.")
+    sha256: str | None = Field(
+        description="Of what has arrived; null before, and where it came by a signed link."
+    )
 
 
 class PartStored(Answer):

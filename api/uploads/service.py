@@ -19,17 +19,17 @@ from kdstore.errors import (
     UploadClosed,
     UploadNotFound,
 )
-from kdstore.settings import Settings
-from kdstore.tables import Upload, UploadPart
-from kdstore.upload_bytes import Assembly, StoredPart
+from kdstore.tables import Upload
+from kdstore.upload_bytes import Assembly, SignedPart, StoredPart
 
 _LOG = logging.getLogger("potstill.api.uploads")
 
 
 def create(
-    session: Session, *, workspace_id: str, settings: Settings, wanted: UploadCreate
+    session: Session, *, workspace_id: str, state: AppState, wanted: UploadCreate
 ) -> UploadRead:
     """Open an upload. Raises UploadTooLarge."""
+    settings = state.settings
     upload = uploads.create(
         session,
         workspace_id=workspace_id,
@@ -41,14 +41,16 @@ def create(
         max_bytes=settings.max_upload_bytes,
         expiry_seconds=settings.upload_expiry_seconds,
     )
-    return _described(upload, {}, settings)
+    return _described(state, upload, {})
 
 
-def read(session: Session, *, workspace_id: str, settings: Settings, upload_id: str) -> UploadRead:
+def read(state: AppState, *, workspace_id: str, upload_id: str) -> UploadRead:
     """Read an upload and which of its parts have arrived. Raises UploadNotFound."""
-    upload = uploads.get(session, workspace_id=workspace_id, upload_id=upload_id)
-    rows = uploads.parts_of(session, workspace_id=workspace_id, upload_id=upload_id)
-    return _described(upload, {row.number: row for row in rows}, settings)
+    with reading(state.session_factory) as session:
+        upload = uploads.get(session, workspace_id=workspace_id, upload_id=upload_id)
+        rows = uploads.parts_of(session, workspace_id=workspace_id, upload_id=upload_id)
+    arrived: dict[int, str | None] = dict.fromkeys(_signed_parts(state, upload))
+    return _described(state, upload, arrived | {row.number: row.sha256 for row in rows})
 
 
 async def take_part(
@@ -82,14 +84,10 @@ def complete(state: AppState, *, workspace_id: str, upload_id: str) -> UploadRea
     Raises:
         UploadNotFound, UploadClosed, UploadIncomplete, DigestMismatch.
     """
-    with reading(state.session_factory) as session:
-        assembly = uploads.plan_assembly(session, workspace_id=workspace_id, upload_id=upload_id)
+    assembly = _plan(state, workspace_id=workspace_id, upload_id=upload_id)
     if assembly is not None:
         _assemble(state, assembly)
-    with reading(state.session_factory) as session:
-        return read(
-            session, workspace_id=workspace_id, settings=state.settings, upload_id=upload_id
-        )
+    return read(state, workspace_id=workspace_id, upload_id=upload_id)
 
 
 def abandon(state: AppState, *, workspace_id: str, upload_id: str) -> None:
@@ -98,6 +96,22 @@ def abandon(state: AppState, *, workspace_id: str, upload_id: str) -> None:
         uploads.abandon(session, workspace_id=workspace_id, upload_id=upload_id)
     with _tidying(upload_id):
         upload_bytes.delete_parts(state.objects, upload_id)
+
+
+def _plan(state: AppState, *, workspace_id: str, upload_id: str) -> Assembly | None:
+    with reading(state.session_factory) as session:
+        upload = uploads.get(session, workspace_id=workspace_id, upload_id=upload_id)
+    signed = _signed_parts(state, upload)  # asked while no session is open
+    with reading(state.session_factory) as session:
+        return uploads.plan_assembly(
+            session, workspace_id=workspace_id, upload_id=upload_id, signed_parts=signed
+        )
+
+
+def _signed_parts(state: AppState, upload: Upload) -> dict[int, SignedPart]:
+    if state.links is None or upload.status != "pending":
+        return {}
+    return upload_bytes.signed_parts(state.objects, upload)
 
 
 def _open_for_part(state: AppState, *, workspace_id: str, upload_id: str, number: int) -> Upload:
@@ -127,10 +141,9 @@ def _assemble(state: AppState, assembly: Assembly) -> None:
         blob = upload_bytes.assemble(state.objects, assembly)
     except ObjectNotFound:
         # Abandoned, or completed by another request, while we were reading: its row tells which.
-        with reading(state.session_factory) as session:
-            still_wanted = uploads.plan_assembly(
-                session, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id
-            )
+        still_wanted = _plan(
+            state, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id
+        )
         if still_wanted is not None:
             raise
         return
@@ -149,15 +162,16 @@ def _tidying(upload_id: str) -> Iterator[None]:
         _LOG.warning("objects left behind", exc_info=True, extra={"upload_id": upload_id})
 
 
-def _described(upload: Upload, arrived: Mapping[int, UploadPart], settings: Settings) -> UploadRead:
+def _described(state: AppState, upload: Upload, arrived: Mapping[int, str | None]) -> UploadRead:
+    """Make the answer; `arrived` has the sha256 of each part that is there, as far as known."""
     everything = upload.status == "stored"
     parts = [
         PartRead(
             number=number,
-            url=url_of(settings, f"/v1/uploads/{upload.id}/parts/{number}"),
+            url=_part_url(state, upload, number),
             size_bytes=upload.part_bytes(number),
             received=everything or number in arrived,
-            sha256=arrived[number].sha256 if number in arrived else None,
+            sha256=arrived.get(number),
         )
         for number in range(1, upload.num_parts + 1)
     ]
@@ -174,3 +188,9 @@ def _described(upload: Upload, arrived: Mapping[int, UploadPart], settings: Sett
         expires_at=upload.expires_at,
         stored_at=upload.stored_at,
     )
+
+
+def _part_url(state: AppState, upload: Upload, number: int) -> str:
+    if state.links is not None and upload.status == "pending":
+        return state.links.to_write(upload_bytes.signed_part_key(upload.id, number))
+    return url_of(state.settings, f"/v1/uploads/{upload.id}/parts/{number}")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -119,7 +120,7 @@ def _begin_and_leave(
         if part.number in parts:
             if damaged:
                 source = uploads._Source(_damaged(path), SIZE, source.sha256)
-            uploads._send_part(transport, source, upload, part)
+            uploads._send_part(transport, source, upload, part, links_fail=threading.Event())
     return upload.id
 
 

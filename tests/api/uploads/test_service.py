@@ -1,6 +1,7 @@
 """What happens to an upload while somebody else closes it, and when tidying up fails."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -87,14 +88,7 @@ class StoreThatLoses(ObjectStore):
 
 
 def _with_objects(state: AppState, objects: ObjectStore) -> AppState:
-    return AppState(
-        settings=state.settings,
-        engine=state.engine,
-        session_factory=state.session_factory,
-        objects=objects,
-        queue=state.queue,
-        pace=state.pace,
-    )
+    return replace(state, objects=objects)
 
 
 def test_completing_an_upload_abandoned_meanwhile_says_so(
