@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo demo-production test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-latency
+.PHONY: help install env demo demo-production test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ benchmark-mnist: $(STAMP) ## Hinton's MNIST experiment through the service: make
 
 benchmark-speed: $(STAMP) ## A KD step beside RepDistiller's: make benchmark-speed PEER=checkout
 	$(BIN)/python -m benchmarks.kd_step_speed --peer $(PEER)
+
+benchmark-transfer: $(STAMP) ## A 5 GB upload and download through S3, and the API's memory
+	$(BIN)/python -m benchmarks.large_transfer
 
 benchmark-latency: $(STAMP) ## Submit to first step, a status read, importing the API
 	$(BIN)/python -m benchmarks.service_latency
