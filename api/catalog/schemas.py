@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas import Answer, JsonObject
+from kdcore.spec.methods.base import FittingShapes, Pairing
 
 
 class PaperRead(Answer):
@@ -58,12 +59,29 @@ class ArchitectureRead(Answer):
     limits: LimitsRead
 
 
+class LayerNeedsRead(Answer):
+    """Which layers of student and teacher a method compares."""
+
+    chosen: Pairing = Field(
+        description="Which pairs are chosen where `layers` is empty. `stages`: the end of each "
+        "stage, by the size of maps; `middle`: the middle one of these; `flows`: from the start "
+        "to the end of each stage; `embedding`: what the last linear layers take in; `last_map`: "
+        "the last maps."
+    )
+    shapes: FittingShapes = Field(
+        description="Which shapes may stand in a pair. `equal`: the same, channels by an adapter "
+        "if need be; `equal_channels`: maps of any size, channels by an adapter; `equal_size`: "
+        "maps of one height and width; `maps`: any maps; `any`: any layers."
+    )
+
+
 class NeedsRead(Answer):
     """What a method works on."""
 
     min_teachers: int
     max_teachers: int
     labels: Literal["always", "if_ce_weight", "never"]
+    layers: LayerNeedsRead | None = Field(description="null if it compares no layers.")
 
 
 class MethodRead(Answer):
@@ -84,7 +102,13 @@ class MethodRead(Answer):
                         "url": "https://arxiv.org/abs/1503.02531",
                     },
                     "json_schema": {"type": "object"},
-                    "needs": {"min_teachers": 1, "max_teachers": 8, "labels": "if_ce_weight"},
+                    "needs": {
+                        "min_teachers": 1,
+                        "max_teachers": 8,
+                        "labels": "if_ce_weight",
+                        "layers": None,
+                    },
+                    "stages": ["training"],
                 }
             ]
         }
@@ -97,3 +121,6 @@ class MethodRead(Answer):
     paper: PaperRead
     json_schema: JsonObject = Field(description="JSON Schema of its fields.")
     needs: NeedsRead
+    stages: list[str] = Field(
+        description="Of the student's training, in order; `training.stages` overrides them by name."
+    )

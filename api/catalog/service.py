@@ -37,6 +37,7 @@ def list_methods() -> ListOf[MethodRead]:
             paper=_paper(entry.paper),
             json_schema=entry.json_schema(),
             needs=NeedsRead.model_validate(asdict(entry.needs)),
+            stages=list(entry.stages),
         )
         for entry in methods()
     ]

@@ -6,9 +6,19 @@ from typing import Any, Literal
 from kdcore.catalog.papers import Paper
 from kdcore.catalog.schemas import schema_with_tag
 from kdcore.spec.methods import MethodFields
+from kdcore.spec.methods.base import FittingShapes, Pairing
 
 LabelUse = Literal["always", "if_ce_weight", "never"]
 """`if_ce_weight`: only with a `ce_weight` above 0."""
+
+
+@dataclass(frozen=True)
+class LayerNeeds:
+    """Which layers a method compares: `kdcore.spec.MethodFields` says what each word means."""
+
+    chosen: Pairing
+    """Where the spec names none."""
+    shapes: FittingShapes
 
 
 @dataclass(frozen=True)
@@ -18,6 +28,7 @@ class Needs:
     min_teachers: int
     max_teachers: int
     labels: LabelUse
+    layers: LayerNeeds | None
 
 
 @dataclass(frozen=True)
@@ -35,9 +46,11 @@ class MethodEntry:
 
     @property
     def needs(self) -> Needs:
-        """What it works on; the numbers of teachers are those that its spec enforces."""
-        fewest, most = self.spec.NUM_TEACHERS
-        return Needs(min_teachers=fewest, max_teachers=most, labels=self.labels)
+        """What it works on; teachers and layers as its spec enforces them."""
+        spec = self.spec
+        fewest, most = spec.NUM_TEACHERS
+        layers = None if spec.PAIRING == "none" else LayerNeeds(spec.PAIRING, spec.SHAPES)
+        return Needs(min_teachers=fewest, max_teachers=most, labels=self.labels, layers=layers)
 
     @property
     def stages(self) -> tuple[str, ...]:

@@ -29,6 +29,15 @@ def test_methods_have_schema_formula_and_paper(client: Client) -> None:
     assert "temperature" in found["logit_kd"]["json_schema"]["properties"]
 
 
+def test_methods_tell_their_stages_and_which_layers_they_compare(client: Client) -> None:
+    items = client.get("/v1/methods").json()["items"]
+    found = {item["name"]: item for item in items}
+    assert found["fsp"]["stages"] == ["fsp", "training"]
+    assert found["fsp"]["needs"]["layers"] == {"chosen": "flows", "shapes": "equal_channels"}
+    assert found["logit_kd"]["stages"] == ["training"]
+    assert found["logit_kd"]["needs"]["layers"] is None
+
+
 def test_every_method_can_be_named_in_a_job(client: Client) -> None:
     for item in client.get("/v1/methods").json()["items"]:
         job = parse_job(
