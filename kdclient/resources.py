@@ -131,6 +131,7 @@ class JobProgress(Resource):
 
     fraction: float
     run: Run
+    training_stage: str | None = None
     epoch: int
     num_epochs: int
     images_per_second: float

@@ -16,10 +16,17 @@ class _Event(BaseModel):
 
 
 class StageStarted(_Event):
-    """The job entered a stage."""
+    """The job entered a stage; while it trains, so does each of its runs."""
 
     type: Literal["stage"] = "stage"
     stage: Stage
+    run: Run | None = Field(default=None, description="What is trained; null if nothing is.")
+    training_stage: str | None = Field(
+        default=None, description="Of that run, as `training.stages` names it, such as `hint`."
+    )
+    step: int | None = Field(
+        default=None, description="Optimizer steps of that run finished by then."
+    )
 
 
 class Progress(_Event):
@@ -27,6 +34,7 @@ class Progress(_Event):
 
     type: Literal["progress"] = "progress"
     run: Run
+    training_stage: str = Field(description="Of that run, as `training.stages` names it.")
     fraction: float = Field(ge=0.0, le=1.0, description="Of all training steps of the job.")
     epoch: int = Field(description="Epochs finished in this run.")
     num_epochs: int
@@ -62,6 +70,7 @@ class CheckpointSaved(_Event):
     sha256: str
     size_bytes: int
     run: Run
+    training_stage: str
     step: int
     total_steps: int = Field(description="Steps finished over all runs of the job: rises only.")
 
@@ -71,6 +80,7 @@ class Resumed(_Event):
 
     type: Literal["resumed"] = "resumed"
     run: Run
+    training_stage: str | None = Field(description="null in checkpoints of older versions.")
     step: int
     total_steps: int = Field(description="Steps finished over all runs of the job.")
 

@@ -152,7 +152,7 @@ def run(
             admitted=admitted,
             history=trainer.recorder.history,
             log_lines=trainer.log_lines,
-            stage_starts=job.stage_starts(),
+            stages={run: job.stages_of(run) for run in job.runs},
             compute=compute,
         )
         report, artifacts = write_results(outcome, folder / "artifacts", reporter, provenance)

@@ -41,6 +41,7 @@ REQUESTS = (DISTILL_REQUEST, TRAIN_REQUEST, EVALUATE_REQUEST)
 PROGRESS: JSON = {
     "fraction": 0.31,
     "run": "student",
+    "training_stage": "training",
     "epoch": 37,
     "num_epochs": 60,
     "step": 17353,
@@ -98,7 +99,13 @@ VALIDATION: JSON = {
 EVENT: JSON = {
     "number": 3,
     "type": "stage_entered",
-    "data": {"attempt": 1, "stage": "training"},
+    "data": {
+        "attempt": 1,
+        "stage": "training",
+        "run": "student",
+        "training_stage": "hint",
+        "step": 0,
+    },
     "created_at": "2026-07-01T12:00:02Z",
 }
 

@@ -22,6 +22,9 @@ class ProgressRead(Answer):
 
     fraction: float = Field(description="0 to 1, of all training steps of the job.")
     run: Run
+    training_stage: str | None = Field(
+        description="The run's, as `training.stages` names it; null if an older version trained it."
+    )
     epoch: int = Field(description="Epochs finished.")
     num_epochs: int
     step: int = Field(description="Optimizer steps finished.")

@@ -1,9 +1,8 @@
 """`report.html`: the whole evaluation on one page that needs nothing else, script or network."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from kdcore.export.atomic import write_text
 from kdcore.export.heat_map import MAX_CLASSES, confusion_heat_map
@@ -55,11 +54,9 @@ def write_report_html(
     *,
     spec: AnyJob,
     series: Sequence[MetricSeries] = (),
-    stage_starts: Mapping[str, int] = MappingProxyType({}),
 ) -> Path:
     """Write the page; gives `path`."""
-    page = render_report(report, spec=spec, series=series, stage_starts=stage_starts)
-    return write_text(path, page)
+    return write_text(path, render_report(report, spec=spec, series=series))
 
 
 def render_report(
@@ -67,12 +64,11 @@ def render_report(
     *,
     spec: AnyJob,
     series: Sequence[MetricSeries] = (),
-    stage_starts: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
     """Make the page: tables, curves and confusion matrices, for light and dark screens.
 
     Everything that comes from people (names of job and classes, tags) is escaped. Where training
-    had several stages, `stage_starts` marks in the curves the step at which each one began.
+    had several stages, the curves mark the step at which each one began.
     """
     what = _TITLES[report.kind]
     title = spec.name or what
@@ -88,7 +84,7 @@ def render_report(
         *(_scores_section(report, split) for split in splits),
         *(calibration_sections(report, split) for split in splits),
         _cost_section(report),
-        element("div", *metric_charts(report, series, stage_starts), class_="pair"),
+        element("div", *metric_charts(report, series), class_="pair"),
         *(_classes_sections(report, split) for split in splits),
         _environment_section(report, spec),
     )

@@ -9,7 +9,7 @@ from torch import nn
 from kdcore.devices import Compute
 from kdcore.errors import IncompatibleInputs
 from kdcore.models import load_weights
-from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
+from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed
 from kdcore.report import Run
 from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
 from kdcore.trainer.history import History
@@ -65,11 +65,7 @@ class JobTrainer:
         if state is not None:
             self.finished = dict(state.finished)
             self.log = list(state.header.log)
-            header = state.header
-            self.controls.report(
-                Resumed(run=header.run, step=header.step, total_steps=header.total_steps)
-            )
-            self.say(f"resumed {state.header.run} at step {state.header.step}")
+            self._tell_resumed(state.header)
 
     @property
     def trained_seconds(self) -> float:
@@ -94,8 +90,6 @@ class JobTrainer:
         """
         for run in self.runs:
             if run not in self.finished:
-                stage = "control" if run == "control" else "training"
-                self.controls.report(StageStarted(stage=stage))
                 self._train_run(run)
         return self.finished
 
@@ -105,7 +99,7 @@ class JobTrainer:
         if self.resumed is not None and self.resumed.header.run == run:
             _restore(loop, self.resumed)
         self.say(
-            f"{run}: {plan.num_steps} steps of {plan.training.batch_size} images on "
+            f"{run}: {_lengths(plan)} of {plan.training.batch_size} images on "
             f"{self.compute.device} in {self.compute.precision}"
         )
         watch = Watch(
@@ -146,6 +140,7 @@ class JobTrainer:
             job_digest=self.digest,
             run=plan.run,
             stage_index=loop.stage_index,
+            training_stage=loop.stage.name,
             step=loop.step,
             total_steps=total_steps,
             num_threads=self.compute.num_threads,
@@ -164,9 +159,9 @@ class JobTrainer:
             finished=self.finished,
             history=self.recorder.history,
         )
-        self._write(state)
+        self._write(state, training_stage=loop.stage.name)
 
-    def _write(self, state: JobState) -> None:
+    def _write(self, state: JobState, *, training_stage: str) -> None:
         saved = self.folder.save(state)
         self._last_save = time.monotonic()
         self._saved_total_steps = state.header.total_steps
@@ -176,10 +171,31 @@ class JobTrainer:
                 sha256=saved.sha256,
                 size_bytes=saved.size_bytes,
                 run=state.header.run,
+                training_stage=training_stage,
                 step=state.header.step,
                 total_steps=state.header.total_steps,
             )
         )
+
+    def _tell_resumed(self, header: CheckpointHeader) -> None:
+        self.controls.report(
+            Resumed(
+                run=header.run,
+                training_stage=header.training_stage,
+                step=header.step,
+                total_steps=header.total_steps,
+            )
+        )
+        within = f" of stage {header.training_stage}" if header.training_stage else ""
+        self.say(f"resumed {header.run} at step {header.step}{within}")
+
+
+def _lengths(plan: RunPlan) -> str:
+    """Say how many steps a run has and, of several stages, each of them."""
+    if len(plan.stages) == 1:
+        return f"{plan.num_steps} steps"
+    each = ", ".join(f"{stage.name} {stage.num_steps}" for stage in plan.stages)
+    return f"{plan.num_steps} steps ({each})"
 
 
 def _copy_of(network: nn.Module) -> Tensors:

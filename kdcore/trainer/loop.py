@@ -14,7 +14,7 @@ from kdcore.devices import Compute
 from kdcore.errors import Diverged, Interrupted, TimeLimitReached
 from kdcore.features import Observation, Tapped
 from kdcore.methods import Labels, LossTerms, Objective, Step
-from kdcore.progress import Reporter
+from kdcore.progress import Reporter, StageStarted
 from kdcore.seeds import derive_seed
 from kdcore.trainer.loss_window import LossWindow
 from kdcore.trainer.optimizers import build_optimizer, set_learning_rate
@@ -81,10 +81,12 @@ class TrainingLoop:
         plan = self.plan
         pace = Pace(plan, self.recorder, watch.report)
         self._set_training()
+        self._tell_stage(watch.report)
         while self.step < plan.num_steps:
             if self.step == self.stage.end_step:
                 self.enter_stage(self.stage_index + 1)
                 self._set_training()
+                self._tell_stage(watch.report)
             self._stop_if_asked(watch)
             epoch, step_in_epoch = divmod(self.step, plan.view.steps_per_epoch)
             batch = plan.view.batch(epoch, step_in_epoch)
@@ -100,9 +102,9 @@ class TrainingLoop:
             # The end of a run is saved by the job, with the run among its finished ones.
             if self.step < plan.num_steps and watch.is_checkpoint_due():
                 self.save(watch)
-            pace.report_if_due(self.step)
+            pace.report_if_due(self.step, self.stage.name)
         self._record_landed(wait=True)
-        pace.report_now(self.step)
+        pace.report_now(self.step, self.stage.name)
 
     def save(self, watch: Watch) -> None:
         """Record every reading so far, then write a checkpoint. A diverged state is never kept."""
@@ -163,6 +165,16 @@ class TrainingLoop:
     def _set_training(self) -> None:
         self.network.train()
         self.objective.train()
+
+    def _tell_stage(self, report: Reporter) -> None:
+        report(
+            StageStarted(
+                stage="control" if self.plan.run == "control" else "training",
+                run=self.plan.run,
+                training_stage=self.stage.name,
+                step=self.step,
+            )
+        )
 
     def _stop_if_asked(self, watch: Watch) -> None:
         if watch.should_stop():

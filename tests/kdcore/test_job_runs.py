@@ -88,14 +88,16 @@ def test_stages_begin_where_the_ones_before_them_end(digits: ArrayDataset) -> No
     training = TrainingSpec(
         num_epochs=4, batch_size=100, stages=(StageSpec(stage="fsp", num_steps=17),)
     )
-    starts = [
+    planned = [
         JobRuns(
             job(entry).model_copy(update={"training": spec}),
             digits,
             teachers=Teachers(),
             compute=COMPUTE,
-        ).stage_starts()
+        ).stages_of("student")
         for entry, spec in ((fsp, training), (one, TrainingSpec()))
     ]
 
-    assert starts == [{"fsp": 0, "training": 17}, {"training": 0}]
+    starts = [[(stage.name, stage.first_step) for stage in stages] for stages in planned]
+    assert starts == [[("fsp", 0), ("training", 17)], [("training", 0)]]
+    assert planned[0][0].num_steps == 17

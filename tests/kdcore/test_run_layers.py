@@ -13,7 +13,7 @@ from kdcore.data import ArrayDataset, builtin, load_dataset
 from kdcore.errors import Interrupted
 from kdcore.job_runs import describe_network
 from kdcore.models import build_network
-from kdcore.progress import Metrics, RunEvent
+from kdcore.progress import Metrics, Resumed, RunEvent
 from kdcore.run import TeacherInput, never_stop, run
 from kdcore.spec import Cnn, DistillJob, parse_job
 from kdcore.spec.architectures import ActivationLayer, Conv, Norm, Pool
@@ -122,6 +122,31 @@ def run_job(
             for point in event.points:
                 series.setdefault(point.name, []).append(point.value)
     return series
+
+
+@pytest.mark.parametrize(("num_steps", "stage"), [(5, "fsp"), (STEPS_PER_EPOCH + 7, "training")])
+def test_resumed_job_says_in_which_stage_it_goes_on(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, num_steps: int, stage: str
+) -> None:
+    spec = parse_spec(FSP)
+    state_after(num_steps, tmp_path, digits, teacher, spec)
+    events: list[RunEvent] = []
+
+    result = run(
+        spec,
+        dataset=digits,
+        teachers=[teacher],
+        folder=tmp_path,
+        device="cpu",
+        num_threads=1,
+        reporter=events.append,
+    )
+
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert (resumed.run, resumed.training_stage, resumed.step) == ("student", stage, num_steps)
+    log = (tmp_path / "artifacts" / "training.log").read_text()
+    assert f"resumed student at step {num_steps} of stage {stage}" in log
+    assert [each.name for each in result.report.stages["student"]] == ["fsp", "training"]
 
 
 def state_after(

@@ -15,7 +15,7 @@ from kdcore.devices import Compute
 from kdcore.errors import Interrupted
 from kdcore.methods import CrossEntropy, Objective, Step, Term
 from kdcore.models import Classifier, build_network
-from kdcore.progress import RunEvent
+from kdcore.progress import Progress, Reporter, RunEvent, StageStarted
 from kdcore.seeds import derive_seed
 from kdcore.spec import (
     ConstantSchedule,
@@ -119,9 +119,13 @@ def loop_of(run_plan: RunPlan, events: list[RunEvent] | None = None) -> Training
     return TrainingLoop(run_plan, compute=COMPUTE, recorder=Recorder(History(), report))
 
 
-def watch(*, should_stop: Callable[[], bool] = lambda: False) -> Watch:
+def watch(
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    report: Reporter = lambda _event: None,
+) -> Watch:
     return Watch(
-        report=lambda _event: None,
+        report=report,
         should_stop=should_stop,
         save=lambda _loop: None,
         is_checkpoint_due=lambda: False,
@@ -227,6 +231,33 @@ def test_accuracy_is_not_read_while_a_stage_does_not_reach_the_logits() -> None:
     loop.train(watch(), lambda: {"test_accuracy": 0.5})
 
     assert loop.recorder.history.series("student", "test_accuracy")[0] == [3 * STEPS_PER_EPOCH]
+
+
+def test_each_stage_is_told_when_it_begins_and_with_all_progress() -> None:
+    events: list[RunEvent] = []
+    loop = loop_of(plan([(hidden(), 4), (labels(), 3)]))
+
+    loop.train(watch(report=events.append), dict)
+
+    entered = [event for event in events if isinstance(event, StageStarted)]
+    assert [(each.run, each.training_stage, each.step) for each in entered] == [
+        ("student", "stage 0", 0),
+        ("student", "stage 1", 4),
+    ]
+    told = [event.training_stage for event in events if isinstance(event, Progress)]
+    assert told[-1] == "stage 1"
+
+
+def test_loop_that_goes_on_within_a_stage_says_where() -> None:
+    events: list[RunEvent] = []
+    loop = loop_of(plan([(hidden(), 4), (labels(), 3)]))
+    loop.enter_stage(1)
+    loop.step = 6
+
+    loop.train(watch(report=events.append), dict)
+
+    (entered,) = [event for event in events if isinstance(event, StageStarted)]
+    assert (entered.stage, entered.training_stage, entered.step) == ("training", "stage 1", 6)
 
 
 def state(run_plan: RunPlan) -> dict[str, torch.Tensor]:
