@@ -11,11 +11,12 @@ from torch import nn
 
 from kdcore.data import Batch
 from kdcore.devices import Compute
-from kdcore.errors import Diverged, Interrupted, TimeLimitReached
+from kdcore.errors import Interrupted, TimeLimitReached
 from kdcore.features import Observation, Tapped
 from kdcore.methods import Labels, LossTerms, Objective, Step
 from kdcore.progress import Reporter, StageStarted
 from kdcore.seeds import derive_seed
+from kdcore.trainer.divergence import diverged
 from kdcore.trainer.loss_window import LossWindow
 from kdcore.trainer.optimizers import build_optimizer, set_learning_rate
 from kdcore.trainer.pace import Pace
@@ -111,7 +112,7 @@ class TrainingLoop:
         self._record_landed(wait=True)
         sums, _ = self.window.state()
         if sums and not all(math.isfinite(float(value)) for value in sums.values()):
-            self._raise_diverged(self.step)
+            raise diverged(self.plan, self.step)
         watch.save(self)
 
     def _take_step(self, batch: Batch) -> LossTerms:
@@ -194,15 +195,8 @@ class TrainingLoop:
     def _record_landed(self, *, wait: bool) -> None:
         for reading in self.window.readings(wait=wait):
             if not all(math.isfinite(value) for value in reading.means.values()):
-                self._raise_diverged(reading.step)
+                raise diverged(self.plan, reading.step)
             self.recorder.add(self.plan.run, reading.step, reading.means)
-
-    def _raise_diverged(self, step: int) -> None:
-        raise Diverged(
-            "The loss is no longer a finite number. Lower training.optimizer.learning_rate, add "
-            "warmup_epochs, or set training.gradient_clip_norm.",
-            step=step,
-        )
 
     def _is_reading_due(self) -> bool:
         # A window never spans two stages: their losses are not of one kind.
