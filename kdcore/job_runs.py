@@ -149,7 +149,8 @@ class JobRuns:
         """Tell the stages of a run and their lengths, without what they minimise."""
         if not isinstance(self.spec, DistillJob):
             return plan_stages(SINGLE_STAGE, self.spec.training)
-        stages = plan_stages(self.spec.method.STAGES, self.spec.training)
+        method = self.spec.method
+        stages = plan_stages(method.STAGES, self.spec.training, optimizers=method.STAGE_OPTIMIZERS)
         if self._planned_runs[run].method is None:
             return (plan_control(stages, self._view.steps_per_epoch),)
         return stages

@@ -5,6 +5,7 @@ stage to stage; each stage has a new optimizer and its own schedule.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from kdcore.spec.base import problem
@@ -37,15 +38,33 @@ class PlannedStage:
         return self.num_steps or (self.num_epochs or 0) * steps_per_epoch
 
 
-def plan_stages(names: tuple[str, ...], training: TrainingSpec) -> tuple[PlannedStage, ...]:
+def plan_stages(
+    names: tuple[str, ...],
+    training: TrainingSpec,
+    *,
+    optimizers: Mapping[str, OptimizerSpec] | None = None,
+) -> tuple[PlannedStage, ...]:
     """Fill in every stage of a method with stages `names`, the last being the main one.
 
     Left to itself the last stage has the length, optimizer and schedule of `training`, and each
     stage before it a third of that length, at least one epoch.
+
+    Args:
+        names: Of the stages, in order.
+        training: Its `stages` override everything else.
+        optimizers: The method's own, by stage, instead of that of `training`.
     """
     overrides = {stage.stage: stage for stage in training.stages}
+    own = optimizers or {}
     return tuple(
-        _planned(name, overrides.get(name), training, is_last=name == names[-1]) for name in names
+        _planned(
+            name,
+            overrides.get(name, StageSpec(stage=name)),
+            training,
+            optimizer=own.get(name, training.optimizer),
+            is_last=name == names[-1],
+        )
+        for name in names
     )
 
 
@@ -84,15 +103,22 @@ def plan_control(stages: tuple[PlannedStage, ...], steps_per_epoch: int) -> Plan
 
 
 def _planned(
-    name: str, override: StageSpec | None, training: TrainingSpec, *, is_last: bool
+    name: str,
+    override: StageSpec,
+    training: TrainingSpec,
+    *,
+    optimizer: OptimizerSpec,
+    is_last: bool,
 ) -> PlannedStage:
     share = 1 if is_last else _EARLIER_STAGE_SHARE
     num_epochs: int | None = max(1, training.num_epochs // share)
     num_steps = None
-    optimizer, schedule = training.optimizer, training.schedule
-    if override is not None:
-        optimizer = override.optimizer or optimizer
-        schedule = override.schedule or schedule
-        if override.num_epochs is not None or override.num_steps is not None:
-            num_epochs, num_steps = override.num_epochs, override.num_steps
-    return PlannedStage(name, num_epochs, num_steps, optimizer, schedule)
+    if override.num_epochs is not None or override.num_steps is not None:
+        num_epochs, num_steps = override.num_epochs, override.num_steps
+    return PlannedStage(
+        name,
+        num_epochs,
+        num_steps,
+        optimizer=override.optimizer or optimizer,
+        schedule=override.schedule or training.schedule,
+    )

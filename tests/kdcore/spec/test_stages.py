@@ -53,6 +53,19 @@ class TestPlanStages:
         assert hint.schedule == CosineSchedule()
         assert main.optimizer == Sgd()
 
+    def test_methods_own_optimizer_goes_before_that_of_the_training(self) -> None:
+        hint, main = plan_stages(TWO, TrainingSpec(optimizer=Sgd()), optimizers={"hint": Adam()})
+
+        assert (hint.optimizer, main.optimizer) == (Adam(), Sgd())
+
+    def test_optimizer_of_the_job_goes_before_the_methods_own(self) -> None:
+        override = StageSpec(stage="hint", optimizer=Sgd(learning_rate=0.5))
+        training = TrainingSpec(stages=(override, StageSpec(stage="training", num_epochs=3)))
+
+        hint, _ = plan_stages(TWO, training, optimizers={"hint": Adam()})
+
+        assert hint.optimizer == Sgd(learning_rate=0.5)
+
 
 class TestPlanControl:
     def test_single_stage_is_the_controls_too(self) -> None:
