@@ -25,6 +25,7 @@ class MethodFields(SpecModel):
             `training.stages` names none; every other stage has `training.optimizer`.
         NUM_TEACHERS: The fewest and the most teachers that the method learns from at once.
         NEEDS_LABELS: Whether it reads labels even with a `ce_weight` of 0.
+        TAKES_MIXES: Whether its definition holds for images mixed of two (`transfer.mix`).
         PAIRING: What `kdcore.pairing` puts into the field `layers` where it is empty.
             `none`: the method has no such field.
             `stages`: a LayerPair for the end of each stage, by spatial size; for networks without
@@ -49,6 +50,7 @@ class MethodFields(SpecModel):
     STAGE_OPTIMIZERS: ClassVar[Mapping[str, OptimizerSpec]] = {}
     NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, 1)
     NEEDS_LABELS: ClassVar[bool] = False
+    TAKES_MIXES: ClassVar[bool] = True
     PAIRING: ClassVar[Pairing] = "none"
     SHAPES: ClassVar[FittingShapes] = "equal"
     FEWEST_PLACES: ClassVar[int] = 1
