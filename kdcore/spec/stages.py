@@ -68,6 +68,12 @@ def plan_stages(
     )
 
 
+def steps_per_epoch(num_examples: int, batch_size: int) -> int:
+    """Count the batches of an epoch: a last one of a single image goes with the one before."""
+    full, left_over = divmod(num_examples, batch_size)
+    return full if full and left_over <= 1 else full + 1
+
+
 def check_stage_names(names: tuple[str, ...], training: TrainingSpec) -> None:
     """Refuse overrides of stages that the method does not have.
 

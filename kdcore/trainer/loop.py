@@ -16,6 +16,7 @@ from kdcore.features import Observation, Tapped
 from kdcore.methods import Labels, LossTerms, Objective, Step
 from kdcore.progress import Reporter, StageStarted
 from kdcore.seeds import derive_seed
+from kdcore.trainer.batch_statistics import refuse_single_values
 from kdcore.trainer.divergence import diverged
 from kdcore.trainer.loss_window import LossWindow
 from kdcore.trainer.optimizers import build_optimizer, set_learning_rate
@@ -78,10 +79,13 @@ class TrainingLoop:
             Interrupted: after a checkpoint, when `watch.should_stop()` says so.
             TimeLimitReached: after a checkpoint, when the job's time is used up.
             Diverged: when a reading of the loss is not finite.
+            IncompatibleInputs: batches are of one image, and BatchNorm needs more.
         """
         plan = self.plan
         pace = Pace(plan, self.recorder, watch.report)
         self._set_training()
+        if plan.view.smallest_batch == 1:
+            refuse_single_values([self.network, *(stage.objective for stage in plan.stages)])
         self._tell_stage(watch.report)
         while self.step < plan.num_steps:
             if self.step == self.stage.end_step:

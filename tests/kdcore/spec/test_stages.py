@@ -6,7 +6,7 @@ import pytest
 
 from kdcore.errors import SpecInvalid
 from kdcore.spec import Adam, CosineSchedule, Sgd, StepSchedule, TrainingSpec, parse_job
-from kdcore.spec.stages import plan_control, plan_stages
+from kdcore.spec.stages import plan_control, plan_stages, steps_per_epoch
 from kdcore.spec.training import StageSpec
 
 TWO = ("hint", "training")
@@ -65,6 +65,16 @@ class TestPlanStages:
         hint, _ = plan_stages(TWO, training, optimizers={"hint": Adam()})
 
         assert hint.optimizer == Sgd(learning_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size", "steps"),
+    [(1, 8, 1), (7, 8, 1), (8, 8, 1), (9, 8, 1), (10, 8, 2), (17, 8, 2), (5, 1, 5), (5, 2, 2)],
+)
+def test_single_image_left_over_makes_no_batch_of_its_own(
+    num_examples: int, batch_size: int, steps: int
+) -> None:
+    assert steps_per_epoch(num_examples, batch_size) == steps
 
 
 class TestPlanControl:
