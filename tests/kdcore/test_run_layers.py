@@ -216,9 +216,8 @@ def test_adapters_count_in_the_clipped_norm(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
     plain = {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}
-    spec = parse_spec(
-        method, optimizer=plain, schedule={"name": "constant"}, gradient_clip_norm=0.01
-    )
+    stages = [{"stage": parse_spec(method).method.STAGES[0], "optimizer": plain}]
+    spec = parse_spec(method, stages=stages, schedule={"name": "constant"}, gradient_clip_norm=0.01)
     early = state_after(1, tmp_path / "early", digits, teacher, spec)
     late = state_after(2, tmp_path / "late", digits, teacher, spec)
 
