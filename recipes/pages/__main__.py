@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from recipes.pages.fsp import write_fsp
 from recipes.pages.newest import newest_result
 from recipes.pages.omitted import write_omitted
 from recipes.pages.temperature import write_temperatures
@@ -13,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def main() -> int:
-    """Write the zoo, the omitted classes, and the measured part of the page on temperatures."""
+    """Write the zoo, FSP, the omitted classes, and the measured part of the temperatures."""
     results, docs = ROOT / "benchmarks" / "results", ROOT / "docs"
     if zoos := _newest(results, "cifar10_zoo", "digits_zoo"):
         (docs / "zoo.md").write_text(zoo_page(zoos))
@@ -25,6 +26,9 @@ def main() -> int:
     if found := _newest(results, "mnist_omitted", "cifar10_slides"):
         write_omitted(found, docs)
         print("wrote docs/omitted_classes.md and its pictures")
+    if found := _newest(results, "cifar10_fsp", "digits_fsp"):
+        write_fsp(found, docs)
+        print("wrote docs/fsp.md and its pictures")
     return 0
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from kdcore.catalog.methods import methods
 from kdcore.export.markdown import markdown_table
 from kdcore.spec import DistillJob, TrainJob
+from recipes.pages.setting import MADE, setting
 from recipes.result import Group, RecipeResult, Spread
 from recipes.tables import spread_text
 
@@ -16,12 +17,11 @@ _CAUTION = (
     "tuned them here. `attention` shows it on the digits: its loss is a mean over the places of a "
     "map, the last of which has 2×2 there, so its weight is many times too large."
 )
-_MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
 
 def zoo_page(results: Sequence[RecipeResult]) -> str:
     """Write the page: for each result what was run, the table sorted by accuracy, what failed."""
-    parts = ["# Every method on one student", _CAUTION, *map(_section, results), _MADE]
+    parts = ["# Every method on one student", _CAUTION, *map(_section, results), MADE]
     return "\n\n".join(parts) + "\n"
 
 
@@ -33,10 +33,9 @@ def _section(result: RecipeResult) -> str:
     level = accuracy_of(alone).mean
     rows = [[*_cells(group), _gain(group, level), _time(group)] for group in ranked]
     head = ["method", "accuracy, mean (range)", "against alone", "seconds a run"]
-    scale = result.scale_summary
     parts = [
         f"## {result.title}",
-        f"`make recipe NAME={result.recipe}`, {result.date}; scale `{result.scale}`: {scale}.",
+        *setting(result),
         _setting(result, teacher, alone),
         markdown_table(head, rows),
         *_failed(result),
