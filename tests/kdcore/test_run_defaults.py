@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.data import ArrayDataset
 from kdcore.errors import Diverged
-from kdcore.run import RunResult, TeacherInput, run
+from kdcore.run import RunResult, TeacherInput
 from kdcore.spec import parse_job, parse_network
+from tests.kdcore.small_jobs import parse_distillation, run_job
 
 # Its rate of 0.1 is what a plain sgd has.
 SGD: dict[str, Any] = {"num_epochs": 6, "batch_size": 32, "optimizer": {"name": "sgd"}}
@@ -27,13 +28,6 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
     """A network that has learnt: the layers of a fresh one are too small to do harm."""
     folder = tmp_path_factory.mktemp("teacher")
@@ -45,14 +39,13 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> T
         "evaluation": SPEC["evaluation"],
         "exports": ["safetensors"],
     }
-    run(parse_job(spec), dataset=digits, folder=folder, device="cpu", num_threads=1)
+    run_job(folder, digits, [], parse_job(spec))
     network = folder / "artifacts" / "network.json"
     return TeacherInput(parse_network(network.read_text()), network.with_suffix(".safetensors"))
 
 
 def distil(folder: Path, digits: ArrayDataset, teacher: TeacherInput, **changes: Any) -> RunResult:
-    spec = parse_job(SPEC | changes)
-    return run(spec, dataset=digits, teachers=[teacher], folder=folder, device="cpu", num_threads=1)
+    return run_job(folder, digits, [teacher], parse_distillation(SPEC | changes))
 
 
 def accuracy(result: RunResult) -> float:

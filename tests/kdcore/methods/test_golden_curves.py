@@ -106,16 +106,6 @@ def make_teacher(
     return TeacherInput(description, path)
 
 
-def load_digits(folder: Path) -> ArrayDataset:
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    return load_digits(tmp_path_factory.mktemp("data") / "digits")
-
-
 @pytest.mark.parametrize("entry", methods(), ids=lambda entry: entry.name)
 def test_loss_curve_is_the_recorded_one(
     entry: MethodEntry, digits: ArrayDataset, tmp_path: Path
@@ -140,7 +130,8 @@ def record(names: list[str]) -> None:
     """Run the named methods, or all of them, and write down their curves."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        dataset = load_digits(Path(temporary) / "digits")
+        builtin("digits", Path(temporary) / "digits")
+        dataset = load_dataset(Path(temporary) / "digits")
         for entry in methods():
             if names and entry.name not in names:
                 continue
