@@ -227,6 +227,30 @@ def test_best_on_validation_is_best_on_the_images_held_out(
     assert share_right(result, "student") > share_right(plain[1], "student")
 
 
+@pytest.mark.parametrize("rule", ["match_prior", "best_on_validation"])
+def test_student_with_a_reused_classifier_is_calibrated_in_that(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, rule: str
+) -> None:
+    calibration = {"rule": rule, "classes": [OMITTED]}
+    # Labels that never say so teach the student that there is no such class.
+    method = {"name": "simkd", "ce_weight": 1.0}
+    result = run_job(
+        tmp_path, digits, teacher, method=method, calibration=calibration, control=False
+    )
+
+    report = calibration_of(result)
+    before = report.before["student"]["test"].per_class_accuracy[OMITTED]
+    assert before is not None
+    assert share_right(result, "student") > before
+    theirs, _ = read_safetensors(teacher.weights)
+    student, _ = read_safetensors(tmp_path / "artifacts" / "student.safetensors")
+    assert torch.equal(student["classifier.weight"], theirs["classifier.weight"])
+    shift_C = student["classifier.bias"].double() - theirs["classifier.bias"].double()
+    offsets_C = torch.tensor(report.offsets["student"], dtype=torch.float64)
+    assert offsets_C[OMITTED] > 0
+    torch.testing.assert_close(shift_C, offsets_C, rtol=0, atol=1e-6)
+
+
 def test_transfer_images_alone_hold_no_omitted_one(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
 ) -> None:
