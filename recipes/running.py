@@ -15,7 +15,7 @@ from kdcore.run import run
 from kdcore.spec import AnyJob
 from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
-from recipes.store import FinishedJob, add_spent, content_digest, find_finished
+from recipes.store import FinishedJob, add_spent, content_digest, find_finished, find_given
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,13 @@ class JobRunner:
             if isinstance(teacher, FailedJob):
                 return FailedJob(planned, "job_before_failed", f"{need} failed.")
             teachers.append(teacher.network())
+        splits = self._dataset.description.splits.values()
+        digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
         if planned.name in self._given:
-            found = find_finished(planned, self._given[planned.name])
+            found = find_given(planned, self._given[planned.name], digests, teachers)
             if found is None:
                 raise ValueError(f"{self._given[planned.name]} is not a result of {planned.name}.")
             return found
-        splits = self._dataset.description.splits.values()
-        digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
         folder = self._store / content_digest(planned.spec, digests, teachers)
         finished = find_finished(planned, folder)
         if finished is not None:

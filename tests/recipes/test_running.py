@@ -129,6 +129,51 @@ def test_teacher_that_was_trained_elsewhere_is_taken(experiment: Path) -> None:
     assert result["groups"][0]["seconds"] is None
 
 
+def student_under_other_ids(experiment: Path) -> Path:
+    """Run the small scale and give its student as a service leaves it, out of the store."""
+    run_digits(experiment, "--scale", "small")
+    jobs = experiment.parent / "work" / "jobs"
+    student = next(f for f in jobs.iterdir() if (f / "artifacts" / "student.json").exists())
+    elsewhere = experiment.parent / "elsewhere"
+    student.rename(elsewhere)
+    path = elsewhere / "artifacts" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"]["dataset"] = manifest["dataset"]["dataset"] = "dts_1"
+    manifest["spec"]["teachers"][0]["model"] = manifest["teachers"][0]["model"] = "mdl_1"
+    path.write_text(json.dumps(manifest))
+    return elsewhere
+
+
+def student_name(folder: Path) -> str:
+    name: str = json.loads((folder / "artifacts" / "manifest.json").read_text())["spec"]["name"]
+    return name
+
+
+def test_student_that_a_service_trained_is_taken_whatever_its_ids(experiment: Path) -> None:
+    elsewhere = student_under_other_ids(experiment)
+    before = job_folders(experiment)
+    given = f"{student_name(elsewhere)}={elsewhere}"
+    code, _ = run_digits(experiment, "--scale", "small", "--given", given)
+
+    assert code == 0
+    assert job_folders(experiment) == before
+
+
+@pytest.mark.parametrize("change", ["teacher", "images"])
+def test_student_of_other_weights_or_images_is_not_taken(experiment: Path, change: str) -> None:
+    elsewhere = student_under_other_ids(experiment)
+    path = elsewhere / "artifacts" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    if change == "teacher":
+        manifest["teachers"][0]["sha256"] = "0" * 64
+    else:
+        manifest["dataset"]["splits"]["train"]["images_sha256"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    name = student_name(elsewhere)
+    with pytest.raises(ValueError, match=f"is not a result of {name}"):
+        run_digits(experiment, "--scale", "small", "--given", f"{name}={elsewhere}")
+
+
 def test_result_of_another_job_is_not_taken(experiment: Path) -> None:
     run_digits(experiment, "--scale", "small")
     jobs = experiment.parent / "work" / "jobs"
