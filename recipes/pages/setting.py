@@ -21,11 +21,14 @@ def setting(result: RecipeResult) -> list[str]:
 
 def comparison_table(result: RecipeResult) -> str:
     """Set published numbers beside measured ones, for what was measured."""
-    rows = [_row(comparison) for comparison in result.comparisons if comparison.measured]
+    rows = [
+        beside_published(comparison) for comparison in result.comparisons if comparison.measured
+    ]
     return markdown_table(["", "published", "measured, mean (range)", "runs"], rows)
 
 
-def _row(comparison: Comparison) -> list[str]:
+def beside_published(comparison: Comparison) -> list[str]:
+    """Write what is compared, the published number, the measured one, and over how many runs."""
     expected, measured = comparison.expectation, comparison.measured
     percent = expected.measure == "accuracy"
     published = expectation_text(expected.published, percent=percent)

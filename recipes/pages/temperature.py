@@ -4,11 +4,11 @@ from pathlib import Path
 
 from kdcore.export.line_chart import ChartLine, line_chart
 from kdcore.export.markdown import markdown_table
+from recipes.pages.marked import write_between_marks
 from recipes.pages.pictures import stand_alone
 from recipes.pages.setting import setting
 from recipes.result import Group, RecipeResult, Spread
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _AXIS = "temperature"
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#667085}.grid{stroke:#e3e1dc}"
@@ -18,15 +18,12 @@ _STYLE = (
 
 def write_temperatures(result: RecipeResult, docs: Path) -> None:
     """Draw the pictures and put them with the table between the page's two marks."""
-    page = docs / "choosing_temperature.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
     widths = widths_of(result)
     for units in widths:
         path = docs / "images" / f"mnist_temperature_{units}.svg"
         path.parent.mkdir(exist_ok=True)
         path.write_text(_picture(widths[units], units))
-    page.write_text(f"{before}{BEGIN}{_measured(result, widths)}{END}{after}")
+    write_between_marks(docs / "choosing_temperature.md", _measured(result, widths))
 
 
 def widths_of(result: RecipeResult) -> dict[int, dict[float, Group]]:
@@ -56,7 +53,7 @@ def _measured(result: RecipeResult, widths: dict[int, dict[float, Group]]) -> st
         f"{seeds}."
     )
     table = markdown_table(head, rows)
-    return "\n\n".join(["", table, told, *setting(result), "\n".join(pictures), ""])
+    return "\n\n".join([table, told, *setting(result), "\n".join(pictures)])
 
 
 def _most_seeds(groups: dict[float, Group]) -> int:
