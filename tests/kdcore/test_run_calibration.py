@@ -11,6 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
+from kdcore.checkpoints import read_safetensors
 from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.errors import IncompatibleInputs
 from kdcore.export import load_network
@@ -234,7 +235,7 @@ def test_student_with_a_reused_classifier_is_calibrated_in_that(
     calibration = {"rule": rule, "classes": [OMITTED]}
     # Labels that never say so teach the student that there is no such class.
     method = {"name": "simkd", "ce_weight": 1.0}
-    result = run_job(
+    result = distilled(
         tmp_path, digits, teacher, method=method, calibration=calibration, control=False
     )
 
@@ -243,7 +244,7 @@ def test_student_with_a_reused_classifier_is_calibrated_in_that(
     assert before is not None
     assert share_right(result, "student") > before
     theirs, _ = read_safetensors(teacher.weights)
-    student, _ = read_safetensors(tmp_path / "artifacts" / "student.safetensors")
+    student = weights(tmp_path)
     assert torch.equal(student["classifier.weight"], theirs["classifier.weight"])
     shift_C = student["classifier.bias"].double() - theirs["classifier.bias"].double()
     offsets_C = torch.tensor(report.offsets["student"], dtype=torch.float64)

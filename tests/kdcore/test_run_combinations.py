@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 
 from kdcore.catalog.methods import MethodEntry, methods
-from kdcore.checkpoints import write_safetensors
-from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.data import ArrayDataset
 from kdcore.data.transfer import select_examples
 from kdcore.errors import IncompatibleInputs, SpecInvalid
 from kdcore.job_runs import describe_network
-from kdcore.models import build_network
-from kdcore.run import TeacherInput, run
-from kdcore.spec import DistillJob, TransferSpec, parse_job
+from kdcore.run import TeacherInput
+from kdcore.spec import DistillJob, TransferSpec
+from tests.kdcore.small_jobs import parse_distillation, run_job, untrained
 
 Json = dict[str, Any]  # documents of any shape
 
@@ -74,20 +73,10 @@ WITHOUT_A_TEACHER = {"mutual_learning", "self_distillation"}
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
     """A teacher whose channels are those of the student: it fits every method."""
     spec = parse(methods()[0].name, {})
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    description = describe_network(spec, digits)
-    write_safetensors(path, build_network(description, seed=5).state_dict())
-    return TeacherInput(description, path)
+    return untrained(tmp_path_factory.mktemp("teacher"), describe_network(spec, digits))
 
 
 def parse(name: str, transfer: Json, **changes: Any) -> DistillJob:
@@ -101,22 +90,18 @@ def parse(name: str, transfer: Json, **changes: Any) -> DistillJob:
     }
     if name == "self_distillation":
         document["control"] = True
-    job = parse_job(SPEC | document | changes)
-    assert isinstance(job, DistillJob)
-    return job
+    return parse_distillation(SPEC | document | changes)
 
 
 def losses_of(
     folder: Path, spec: DistillJob, digits: ArrayDataset, teacher: TeacherInput
 ) -> list[float]:
-    run(
+    run_job(
+        folder,
+        digits,
+        [teacher] if spec.teachers else [],
         spec,
-        dataset=digits,
         transfer_dataset=digits if spec.transfer.dataset else None,
-        teachers=[teacher] if spec.teachers else [],
-        folder=folder,
-        device="cpu",
-        num_threads=1,
     )
     with (folder / "artifacts" / "metrics.csv").open() as file:
         return [float(row["value"]) for row in csv.DictReader(file) if row["name"] == "loss"]
@@ -182,11 +167,9 @@ def test_last_batch_of_a_single_image_is_no_harm_to_batch_norm(
         student=student,
         training=SPEC["training"] | {"batch_size": num_images - 1},
     )
-    description = describe_network(spec, digits)
-    path = tmp_path / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=5).state_dict())
+    teacher = untrained(tmp_path, describe_network(spec, digits))
 
-    losses = losses_of(tmp_path, spec, digits, TeacherInput(description, path))
+    losses = losses_of(tmp_path, spec, digits, teacher)
 
     assert losses
     assert all(map(math.isfinite, losses))
@@ -200,12 +183,10 @@ def test_batches_of_one_image_are_refused_where_batch_norm_has_one_place(
     spec = parse(
         name, {"fraction": 0.01}, student=student, training=SPEC["training"] | {"batch_size": 1}
     )
-    description = describe_network(spec, digits)
-    path = tmp_path / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=5).state_dict())
+    teacher = untrained(tmp_path, describe_network(spec, digits))
 
     with pytest.raises(IncompatibleInputs) as refused:
-        losses_of(tmp_path, spec, digits, TeacherInput(description, path))
+        losses_of(tmp_path, spec, digits, teacher)
 
     assert (refused.value.code, refused.value.pointer) == (
         "batch_of_one_image",
