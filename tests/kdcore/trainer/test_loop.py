@@ -176,6 +176,22 @@ def test_accuracy_is_not_read_while_a_stage_does_not_reach_the_logits() -> None:
     assert loop.recorder.history.series("student", "test_accuracy")[0] == [3 * STEPS_PER_EPOCH]
 
 
+def test_student_is_back_in_training_mode_after_every_evaluation() -> None:
+    """The trap: dropout and BatchNorm switched off from the first evaluation on."""
+    run_plan = plan([(labels(), 2 * STEPS_PER_EPOCH)])
+    network = run_plan.classifier.network
+    modes: list[bool] = []
+    network.register_forward_pre_hook(lambda *_: modes.append(network.training))
+
+    def evaluate() -> dict[str, float]:
+        network.eval()
+        return {}
+
+    loop_of(run_plan).train(watch(), evaluate)
+
+    assert modes == [True] * 2 * STEPS_PER_EPOCH
+
+
 def test_each_stage_is_told_when_it_begins_and_with_all_progress() -> None:
     events: list[RunEvent] = []
     loop = loop_of(plan([(hidden(), 4), (labels(), 3)]))
