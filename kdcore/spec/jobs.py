@@ -12,7 +12,7 @@ from kdcore.spec.calibration import BestOnValidation, CalibrationSpec, NoCalibra
 from kdcore.spec.evaluation import EvaluateJob, EvaluationSpec
 from kdcore.spec.methods import LogitKd, MethodSpec, SelfDistillation
 from kdcore.spec.methods.base import MAX_TEACHERS
-from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
+from kdcore.spec.stages import SINGLE_STAGE, check_stages
 from kdcore.spec.training import TrainingSpec
 from kdcore.spec.transfer import NoMix, TransferSpec
 
@@ -72,7 +72,7 @@ class TrainJob(_TrainingFields):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        check_stage_names(SINGLE_STAGE, self.training)
+        check_stages(SINGLE_STAGE, self.training)
         return self
 
 
@@ -169,7 +169,7 @@ class DistillJob(_TrainingFields):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        check_stage_names(self.method.STAGES, self.training)
+        check_stages(self.method.STAGES, self.training)
         return self
 
     @model_validator(mode="after")

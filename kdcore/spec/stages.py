@@ -74,12 +74,34 @@ def steps_per_epoch(num_examples: int, batch_size: int) -> int:
     return full if full and left_over <= 1 else full + 1
 
 
-def check_stage_names(names: tuple[str, ...], training: TrainingSpec) -> None:
-    """Refuse overrides of stages that the method does not have.
+def check_stages(names: tuple[str, ...], training: TrainingSpec) -> None:
+    """Refuse overrides of stages that the method does not have, and stages that never warm up.
 
     Raises:
-        PydanticCustomError: `unknown_stage`, naming the ones it has.
+        PydanticCustomError: `unknown_stage`, naming the ones it has, or `warmup_too_long`.
     """
+    _check_names(names, training)
+    for planned in plan_stages(names, training):
+        warmup_epochs = planned.schedule.warmup_epochs
+        if planned.num_epochs is not None and warmup_epochs > planned.num_epochs:
+            raise problem(
+                "warmup_too_long",
+                f"The stage {planned.name} has {planned.num_epochs} epochs and its warmup_epochs "
+                f"are {warmup_epochs:g}. Lower them, or give the stage in training.stages a "
+                "schedule or a num_epochs of its own.",
+                field=_warmup_field(planned.name, training),
+            )
+
+
+def _warmup_field(name: str, training: TrainingSpec) -> str:
+    """Name the field that gives a stage its warm-up."""
+    for index, stage in enumerate(training.stages):
+        if stage.stage == name and stage.schedule is not None:
+            return f"training/stages/{index}/schedule/warmup_epochs"
+    return "training/schedule/warmup_epochs"
+
+
+def _check_names(names: tuple[str, ...], training: TrainingSpec) -> None:
     for index, stage in enumerate(training.stages):
         if stage.stage not in names:
             raise problem(

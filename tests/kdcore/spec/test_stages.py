@@ -123,6 +123,24 @@ class TestOverrides:
 
         assert (problem.pointer, problem.code) == ("/training/stages", "stage_twice")
 
+    def test_stage_that_is_shorter_than_its_warmup_is_refused(self) -> None:
+        slow = {"name": "cosine", "warmup_epochs": 2.5}
+        stage = {"stage": "training", "num_epochs": 2, "schedule": slow}
+        problem = problem_of({"stages": [stage]})
+
+        assert problem.pointer == "/training/stages/0/schedule/warmup_epochs"
+        assert problem.code == "warmup_too_long"
+        assert "has 2 epochs and its warmup_epochs are 2.5" in problem.message
+
+    def test_warmup_taken_from_the_training_fits_every_stage(self) -> None:
+        """The first of two stages takes a third of the epochs, and the same warm-up."""
+        schedule = {"name": "cosine", "warmup_epochs": 5}
+        training = {"num_epochs": 9, "schedule": schedule}
+        problem = problem_of(training, method={"name": "fitnet"})
+
+        assert problem.pointer == "/training/schedule/warmup_epochs"
+        assert "The stage hint has 3 epochs" in problem.message
+
     @pytest.mark.parametrize("kind", ["train", "distill"])
     def test_every_kind_of_job_checks_its_stages(self, kind: str) -> None:
         problem = problem_of({"stages": [{"stage": "fsp"}]}, kind=kind)
@@ -130,12 +148,18 @@ class TestOverrides:
         assert problem.code == "unknown_stage"
 
 
-def problem_of(training: dict[str, Any], *, kind: str = "distill") -> Any:
+def problem_of(
+    training: dict[str, Any], *, kind: str = "distill", method: dict[str, Any] | None = None
+) -> Any:
     network = {"architecture": "mlp", "hidden": [4]}
     wanted = (
         {"network": network}
         if kind == "train"
-        else {"student": network, "teachers": [{"model": "mdl_1"}]}
+        else {
+            "student": network,
+            "teachers": [{"model": "mdl_1"}],
+            "method": method or {"name": "logit_kd"},
+        }
     )
     with pytest.raises(SpecInvalid) as caught:
         parse_job({"kind": kind, "dataset": "digits", "training": training, **wanted})
