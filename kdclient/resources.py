@@ -126,6 +126,28 @@ class Dataset(Resource):
     sha256: str | None = None
 
 
+class MethodNeeds(Resource):
+    """What a method works on; `layers` says which it compares, None if none."""
+
+    min_teachers: int
+    max_teachers: int
+    labels: Literal["always", "if_ce_weight", "never"]
+    layers: Mapping[str, str] | None = None
+
+
+class Method(Resource):
+    """A published method; `json_schema` is that of its fields."""
+
+    name: str
+    title: str
+    summary: str
+    formula: str
+    # JSON Schema, hence Any.
+    json_schema: dict[str, Any]
+    needs: MethodNeeds
+    stages: tuple[str, ...] = ()
+
+
 class JobProgress(Resource):
     """How far a job is; all but `fraction` and `eta_seconds` are of the current run."""
 
