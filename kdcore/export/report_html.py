@@ -19,7 +19,7 @@ from kdcore.export.report_tables import (
     measures_table,
 )
 from kdcore.export.series import MetricSeries
-from kdcore.report import Report
+from kdcore.report import Report, in_report_order
 from kdcore.spec import AnyJob, DistillJob, EvaluateJob, TrainJob
 from kdcore.spec.runs import PlannedRun, plan_runs
 
@@ -159,6 +159,7 @@ def _training_facts(report: Report, spec: TrainJob | DistillJob) -> list[tuple[s
     return [
         ("Trained on", spec.transfer.dataset or spec.dataset),
         *_teaching_facts(report, spec),
+        *_stage_facts(report),
         ("Precision in training", report.environment.precision),
         ("Seed", str(report.environment.seed)),
     ]
@@ -172,10 +173,21 @@ def _teaching_facts(report: Report, spec: AnyJob) -> list[tuple[str, str]]:
         for run, column in report.columns.items()
         if column.balanced_accuracy_beforehand is not None
     ]
-    facts = [("Learned", "; ".join(learned))] if isinstance(spec, DistillJob) else []
+    facts = []
+    if isinstance(spec, DistillJob):
+        facts = [("Method", spec.method.name), ("Learned", "; ".join(learned))]
     if known:
         facts.append(("On train images beforehand, mean over classes", ", ".join(known)))
     return facts
+
+
+def _stage_facts(report: Report) -> list[tuple[str, str]]:
+    """Say how long each network was trained, stage by stage."""
+    lengths = [
+        f"{run} {', '.join(f'{stage.name} {stage.num_steps:,}' for stage in report.stages[run])}"
+        for run in in_report_order(report.stages)
+    ]
+    return [("Optimizer steps", "; ".join(lengths))] if lengths else []
 
 
 def _source(planned: PlannedRun) -> str:

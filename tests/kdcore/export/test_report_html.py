@@ -145,6 +145,7 @@ def test_page_says_who_learned_from_whom(report: Report, distill_job: DistillJob
     known = report.columns["teacher"].model_copy(update={"balanced_accuracy_beforehand": 0.9321})
     measured = report.model_copy(update={"columns": {**report.columns, "teacher": known}})
     text = _Page(render_report(measured, spec=distill_job)).text
+    assert "Methodlogit_kd" in text
     assert "student from teacher; control from labels alone" in text
     assert "teacher 93.21" in text
 
@@ -169,6 +170,13 @@ def test_stages_after_the_first_are_marked_where_they_begin(
     assert page.count(">training</text>") == 3
     assert ">hint</text>" not in page
     assert ">beyond</text>" not in page
+
+
+def test_page_says_how_long_each_stage_was(report: Report, distill_job: DistillJob) -> None:
+    stages = {"student": _STAGES[:2], "control": (_stage("training", 0, 1400),)}
+    staged = report.model_copy(update={"stages": stages})
+    text = _Page(render_report(staged, spec=distill_job)).text
+    assert "student hint 40, training 360; control training 1,400" in text
 
 
 def test_each_stage_has_a_chart_of_its_own_loss(
