@@ -23,8 +23,8 @@ _ABOUT = (
     "and never looks at a label, the second goes on from there on labels alone. Here is what the "
     "first stage does to its own loss, and where the second stands after as many steps on labels "
     "as a control that began from nothing. The control has the steps of both stages together and "
-    "its schedule is stretched over them, so at the same step its rate may still be the higher: only "
-    "the steps before the student's rate first falls compare like with like."
+    "its schedule is stretched over them, so at the same step its rate may still be the higher; "
+    "only the steps before the student's rate first falls compare like with like."
 )
 _CAPTION = (
     "Left: the loss of the first stage, a curve a seed. Right: test accuracy over steps on labels, "
