@@ -16,6 +16,8 @@ from kdstore.tables import Attempt, Job, JobReport, Model
 
 _BYTES_PER_VALUE = 4  # float32: weights, gradients and moments
 _JOBS_LOOKED_AT = 50
+# Fields of methods that decide what is computed in a step, or how many networks are trained.
+_TIME_OF_METHOD = ("name", "generations", "num_peers", "peers")
 _ACTIVATIONS = "The memory that activations take is not counted."
 
 
@@ -134,8 +136,9 @@ def _moments(optimizer: OptimizerSpec) -> int:
 def _training_seconds(
     session: Session, *, workspace_id: str, job: TrainJob | DistillJob
 ) -> float | None:
-    """Scale the newest finished job that trained the same networks on the same data, by epochs."""
-    wanted = _what_costs_time(job.model_dump(mode="json"))
+    """Scale the newest finished job of the same method, networks and data, by epochs."""
+    spec_now = job.model_dump(mode="json")
+    wanted = _what_costs_time(spec_now)
     finished = session.execute(
         select(Job.id, Job.spec)
         .where(Job.workspace_id == workspace_id, Job.status == "succeeded", Job.kind == job.kind)
@@ -147,8 +150,8 @@ def _training_seconds(
             seconds = session.execute(
                 select(func.sum(Attempt.trained_seconds)).where(Attempt.job_id == job_id)
             ).scalar_one()
-            per_epoch = float(seconds or 0.0) / int(spec["training"]["num_epochs"])
-            return per_epoch * job.training.num_epochs if per_epoch > 0 else None
+            ratio = _num_epochs(spec["training"]) / _num_epochs(spec_now["training"])
+            return float(seconds) / ratio if seconds else None
     return None
 
 
@@ -158,9 +161,20 @@ def _what_costs_time(spec: JsonObject) -> tuple[Any, ...]:
     return (
         *(spec.get(name) for name in ("dataset", "teachers", "student", "network", "control")),
         *(spec.get(name) for name in ("transfer", "evaluation", "assistants")),
-        spec.get("method", {}).get("generations"),
+        *(spec.get("method", {}).get(name) for name in _TIME_OF_METHOD),
         *(training.get(name) for name in ("batch_size", "precision")),
+        # Stages in steps do not grow with epochs: only those of the same lengths compare.
+        _lengths(training) if any(steps for _, steps in _lengths(training)) else None,
     )
+
+
+def _num_epochs(training: JsonObject) -> int:
+    """Count the epochs of all stages of a resolved `training`."""
+    return sum(epochs or 0 for epochs, _ in _lengths(training)) or int(training["num_epochs"])
+
+
+def _lengths(training: JsonObject) -> list[tuple[int | None, int | None]]:
+    return [(each["num_epochs"], each["num_steps"]) for each in training.get("stages", [])]
 
 
 def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
@@ -174,7 +188,9 @@ def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
     else:
         warnings.append(_ACTIVATIONS)
     if estimate.training_seconds is None:
-        warnings.append("No finished job has the same networks and data, so no time is estimated.")
+        warnings.append(
+            "No finished job has the same method, networks and data, so no time is estimated."
+        )
     elif estimate.training_seconds > job.limits.max_seconds:
         warnings.append("limits.max_seconds is less than the time that training is likely to take.")
     learned_from = checked.transfer_dataset or checked.dataset

@@ -148,6 +148,30 @@ def test_time_is_scaled_from_a_like_job(client: Client, rows: Rows, distillation
     assert _forecast(client, other)["estimate"]["training_seconds"] is None
 
 
+def test_time_of_another_method_is_no_guide(client: Client, rows: Rows, distillation: Json) -> None:
+    rows.finish(rows.claim(client.post("/v1/jobs", json=distillation).json()["id"]))
+    other = distillation | {"method": {"name": "fitnet"}}
+    assert _forecast(client, other)["estimate"]["training_seconds"] is None
+
+
+def test_time_is_scaled_by_the_epochs_of_all_stages(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    hints = distillation | {"method": {"name": "fitnet"}}  # 3 epochs of hints, 10 of training
+    rows.finish(rows.claim(client.post("/v1/jobs", json=hints).json()["id"]))  # in 5 seconds
+    stage = {"stage": "hint", "num_epochs": 16}
+    longer = hints | {"training": {"num_epochs": 10, "batch_size": 16, "stages": [stage]}}
+    assert _forecast(client, longer)["estimate"]["training_seconds"] == pytest.approx(10.0)
+    in_steps = hints | {
+        "training": {
+            "num_epochs": 10,
+            "batch_size": 16,
+            "stages": [{"stage": "hint", "num_steps": 5}],
+        }
+    }
+    assert _forecast(client, in_steps)["estimate"]["training_seconds"] is None
+
+
 def test_accuracy_of_a_trained_teacher_is_that_of_its_own_report(
     client: Client, rows: Rows, distillation: Json
 ) -> None:

@@ -279,6 +279,18 @@ class TestErrors:
             "potstill: /method/temperature: Give a number above 0.",
         ]
 
+    def test_problem_of_one_field_is_not_said_twice(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        said = "The teacher has other classes."
+        item = {"pointer": "/teachers/0/model", "code": "x", "detail": said}
+        body = {"code": "teacher_classes_mismatch", "detail": said, "errors": [item]}
+        scripted.on("POST", "/v1/jobs", json_reply(body, 422))
+        assert run("distill", "--dataset", "digits").err.splitlines() == [
+            f"potstill: {said} (teacher_classes_mismatch)",
+            "  /teachers/0/model",
+        ]
+
     def test_refused_key(self, scripted: ScriptedServer, run: Run) -> None:
         scripted.on("GET", "/v1/jobs", problem_reply(401, "key_invalid"))
         assert run("jobs").err == "potstill: It is key_invalid. (key_invalid)\n"
