@@ -17,6 +17,8 @@ from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
 from recipes.store import FinishedJob, add_spent, content_digest, find_finished, find_given
 
+NOT_RUN = "not_run"
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -137,7 +139,7 @@ class JobRunner:
         if finished is not None:
             return finished
         if self._only_finished:
-            return FailedJob(planned, "not_run", "It has not been run.")
+            return FailedJob(planned, NOT_RUN, "It has not been run.")
         return _Task(
             spec=planned.spec,
             dataset=self._dataset_folder,
