@@ -15,7 +15,7 @@ from kdcore.devices import choose_compute, computing
 from kdcore.errors import IncompatibleInputs, OutOfMemory
 from kdcore.evaluate_job import evaluate_models
 from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
-from kdcore.pairing import has_pairs
+from kdcore.pairing import has_pairs, pairs_in_words
 from kdcore.progress import Reporter, RunEvent, StageStarted
 from kdcore.report import Report
 from kdcore.resolution import resolve_job
@@ -141,6 +141,8 @@ def run(
         if resumed is None:
             for teacher in admitted:
                 trainer.say(teacher.message)
+            if isinstance(spec, DistillJob) and (layers := pairs_in_words(spec.method)):
+                trainer.say(f"layers: {layers}")
         weights = trainer.train()
         outcome = Outcome(
             spec=spec,

@@ -19,6 +19,7 @@ from kdcore.export.report_tables import (
     measures_table,
 )
 from kdcore.export.series import MetricSeries
+from kdcore.pairing import pairs_in_words
 from kdcore.report import Report, in_report_order
 from kdcore.spec import AnyJob, DistillJob, EvaluateJob, TrainJob
 from kdcore.spec.runs import PlannedRun, plan_runs
@@ -176,6 +177,8 @@ def _teaching_facts(report: Report, spec: AnyJob) -> list[tuple[str, str]]:
     facts = []
     if isinstance(spec, DistillJob):
         facts = [("Method", spec.method.name), ("Learned", "; ".join(learned))]
+        layers = pairs_in_words(spec.method)
+        facts += [("Layers", layers)] if layers else []
     if known:
         facts.append(("On train images beforehand, mean over classes", ", ".join(known)))
     return facts

@@ -115,6 +115,8 @@ def test_resumed_job_says_in_which_stage_it_goes_on(
     assert (resumed.run, resumed.training_stage, resumed.step) == ("student", stage, num_steps)
     log = (tmp_path / "artifacts" / "training.log").read_text()
     assert f"resumed student at step {num_steps} of stage {stage}" in log
+    flow = "student's layers.2 to layers.5 from teacher's layers.2 to layers.5"
+    assert f"layers: {flow} by conv1x1\n" in log
     assert [each.name for each in result.report.stages["student"]] == ["fsp", "training"]
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from kdcore.export import MetricSeries, render_report, write_report_html
 from kdcore.report import Report, StageReport
-from kdcore.spec import DistillJob, MutualLearning, TrainJob
+from kdcore.spec import DistillJob, Fitnet, MutualLearning, TrainJob
+from kdcore.spec.methods import LayerPair
 
 _VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -170,6 +171,12 @@ def test_stages_after_the_first_are_marked_where_they_begin(
     assert page.count(">training</text>") == 3
     assert ">hint</text>" not in page
     assert ">beyond</text>" not in page
+
+
+def test_page_names_the_layers_that_were_compared(report: Report, distill_job: DistillJob) -> None:
+    hint = Fitnet(layers=(LayerPair(teacher="layer2", student="layers.4", adapter="conv1x1"),))
+    text = _Page(render_report(report, spec=distill_job.model_copy(update={"method": hint}))).text
+    assert "student's layers.4 from teacher's layer2 by conv1x1" in text
 
 
 def test_page_says_how_long_each_stage_was(report: Report, distill_job: DistillJob) -> None:
