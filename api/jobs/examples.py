@@ -92,7 +92,11 @@ VALIDATION: JSON = {
     "models": [],
     "student": {"parameters": 1_276_810, "flops": 2_550_400},
     "network": None,
-    "estimate": {"memory_bytes_at_least": 75_000_000, "training_seconds": 240.0},
+    "estimate": {
+        "memory_bytes_at_least": 75_000_000,
+        "training_steps": 28_140,
+        "training_seconds": 240.0,
+    },
     "warnings": ["The memory that activations take is not counted."],
 }
 

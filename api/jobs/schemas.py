@@ -99,8 +99,13 @@ class Estimate(Answer):
     memory_bytes_at_least: int | None = Field(
         description="Of the device: weights, gradients, optimizer and images; no activations."
     )
+    training_steps: int = Field(
+        description="Optimizer steps of all runs and stages: assistants, generations, student and "
+        "control; peers learn in the student's steps. About, for unlabelled parts of classes."
+    )
     training_seconds: float | None = Field(
-        description="From the newest finished job with the same networks and data."
+        description="From the newest finished job with the same networks, data and terms of the "
+        "method, by steps."
     )
 
 
