@@ -126,13 +126,22 @@ class Dataset(Resource):
     sha256: str | None = None
 
 
+class MethodLayers(Resource):
+    """Which layers a method compares; `fewest_places` is of the maps that it chooses itself."""
+
+    chosen: str
+    shapes: str
+    fewest_places: int = 1
+
+
 class MethodNeeds(Resource):
     """What a method works on; `layers` says which it compares, None if none."""
 
     min_teachers: int
     max_teachers: int
     labels: Literal["always", "if_ce_weight", "never"]
-    layers: Mapping[str, str] | None = None
+    mixes: bool = True
+    layers: MethodLayers | None = None
 
 
 class Method(Resource):
@@ -146,6 +155,8 @@ class Method(Resource):
     json_schema: dict[str, Any]
     needs: MethodNeeds
     stages: tuple[str, ...] = ()
+    # Any optimizer's fields, by stage.
+    stage_optimizers: Mapping[str, dict[str, Any]] = {}
 
 
 class JobProgress(Resource):
