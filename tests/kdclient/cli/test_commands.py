@@ -96,8 +96,15 @@ class TestLists:
             "summary": "…",
             "formula": "…",
             "json_schema": {"properties": {"name": {}, "ce_weight": {}, "layers": {}}},
-            "needs": {"min_teachers": 1, "max_teachers": 1, "labels": "if_ce_weight"},
+            "needs": {
+                "min_teachers": 1,
+                "max_teachers": 1,
+                "labels": "if_ce_weight",
+                "mixes": True,
+                "layers": {"chosen": "middle", "shapes": "equal", "fewest_places": 1},
+            },
             "stages": ["hint", "training"],
+            "stage_optimizers": {"hint": {"name": "adam", "learning_rate": 0.001}},
         }
         several = {"min_teachers": 1, "max_teachers": 8, "labels": "if_ce_weight"}
         logits = method | {"name": "logit_kd", "needs": several, "stages": ["training"]}
