@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from kdcore.report import Run
+from kdcore.spec import DistillJob, TrainJob
 
 Stage = Literal[
     "preparing", "teacher", "training", "control", "evaluating", "exporting", "uploading"
@@ -27,6 +28,13 @@ class StageStarted(_Event):
     step: int | None = Field(
         default=None, description="Optimizer steps of that run finished by then."
     )
+
+
+class SpecResolved(_Event):
+    """What the spec left open is decided: a run knows networks that nothing torch-free knows."""
+
+    type: Literal["spec"] = "spec"
+    spec: Annotated[TrainJob | DistillJob, Discriminator("kind")]
 
 
 class Progress(_Event):
@@ -94,7 +102,7 @@ class LogLine(_Event):
 
 
 RunEvent = Annotated[
-    StageStarted | Progress | Metrics | CheckpointSaved | Resumed | LogLine,
+    StageStarted | SpecResolved | Progress | Metrics | CheckpointSaved | Resumed | LogLine,
     Discriminator("type"),
 ]
 

@@ -16,7 +16,7 @@ from kdcore.errors import IncompatibleInputs, OutOfMemory
 from kdcore.evaluate_job import evaluate_models
 from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
 from kdcore.pairing import has_pairs, pairs_in_words
-from kdcore.progress import Reporter, RunEvent, StageStarted
+from kdcore.progress import Reporter, RunEvent, SpecResolved, StageStarted
 from kdcore.report import Report
 from kdcore.resolution import resolve_job
 from kdcore.results import Outcome, write_results
@@ -100,7 +100,9 @@ def run(
                 provenance=provenance,
             )
         return RunResult(report, artifacts)
-    spec = _resolved(spec, dataset, teachers)
+    given, spec = spec, _resolved(spec, dataset, teachers)
+    if spec != given:
+        reporter(SpecResolved(spec=spec))
     checkpoints = CheckpointFolder(folder / "checkpoints")
     resumed = checkpoints.newest()
     compute = choose_compute(

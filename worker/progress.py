@@ -15,6 +15,7 @@ from kdcore.progress import (
     Progress,
     Resumed,
     RunEvent,
+    SpecResolved,
     StageStarted,
 )
 from kdcore.report import Run
@@ -137,6 +138,8 @@ class Relay:
                 for event in batch:
                     if isinstance(event, StageStarted):
                         jobs.set_stage(session, fence, event)
+            case SpecResolved() as resolved:
+                jobs.set_spec(session, fence, resolved.spec)
             case Progress() as newest:
                 jobs.set_progress(session, fence, newest)
             case Resumed() as resumption:

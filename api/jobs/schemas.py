@@ -68,7 +68,8 @@ class JobRead(Answer):
     progress: ProgressRead | None
     spec: JsonObject = Field(
         description="As it was posted, with every default filled in, and with the layers and "
-        "stages of its method. Layers of torchvision's networks are chosen when the job starts."
+        "stages of its method. Layers of torchvision's networks are chosen when the job starts, "
+        "and then stand here."
     )
     result: JsonObject | None = Field(description="The outcome in short, once it has succeeded.")
     error: JobErrorRead | None = Field(description="Why it failed.")

@@ -36,8 +36,6 @@ _CODES = {
 
 _MESSAGES = {
     "missing": "This field is required.",
-    "union_tag_not_found": "This field is required; it says which of the documented kinds is "
-    "meant.",
     "model_attributes_type": "This must be an object: {…}.",
     "model_type": "This must be an object: {…}.",
     "dict_type": "This must be an object: {…}.",
@@ -107,7 +105,11 @@ def _problem(item: Mapping[str, Any], document: Any) -> Problem:
     elif item["type"] == "unknown_architecture" and "field" not in context:
         path.append("architecture")
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-    return Problem(pointer, _CODES.get(item["type"], item["type"]), _message(item, context))
+    message = _message(item, context)
+    if item["type"] == "union_tag_not_found":
+        meant = path[-2] if len(path) > 1 else "kind of job"
+        message = f"This field is required; it says which {meant} is meant."
+    return Problem(pointer, _CODES.get(item["type"], item["type"]), message)
 
 
 def _path_in_document(loc: tuple[Any, ...], document: Any, *, missing: bool) -> list[str]:

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from kdcore.progress import Progress, Resumed, StageStarted
 from kdcore.report import Run
+from kdcore.spec import AnyJob
 from kdstore import events, metrics
 from kdstore import fence as fences
 from kdstore.db import now
@@ -122,6 +123,15 @@ def set_stage(session: Session, fence: Fence, started: StageStarted) -> None:
         step=started.step,
     )
     events.append(session, fence.job_id, entered, at=owned.at)
+
+
+def set_spec(session: Session, fence: Fence, spec: AnyJob) -> None:
+    """Keep the spec with what a run has decided: pairs of layers that no torch-free part knows.
+
+    Raises:
+        AttemptLost: the attempt no longer owns the job.
+    """
+    fences.write(session, fence, spec=spec.model_dump(mode="json"))
 
 
 def set_progress(session: Session, fence: Fence, progress: Progress) -> None:

@@ -12,7 +12,7 @@ from kdcore.data import ArrayDataset, ingest, load_dataset
 from kdcore.errors import IncompatibleInputs, Interrupted
 from kdcore.job_runs import describe_network
 from kdcore.models import build_network
-from kdcore.progress import Metrics, RunEvent
+from kdcore.progress import Metrics, RunEvent, SpecResolved
 from kdcore.run import TeacherInput
 from kdcore.spec import DistillJob, ResnetCifar
 from tests.kdcore.small_jobs import (
@@ -97,8 +97,11 @@ def test_layers_that_were_left_out_are_in_the_manifest_whose_spec_goes_on_with_t
 ) -> None:
     left_out = parse(method={"name": "fitnet"})
     whole, halved = tmp_path / "whole", tmp_path / "halved"
-    run_job(whole, colours, [teacher], left_out)
+    events: list[RunEvent] = []
+    run_job(whole, colours, [teacher], left_out, events=events)
     resolved = manifest_spec(whole)
+    (told,) = (event for event in events if isinstance(event, SpecResolved))
+    assert told.spec.model_dump(mode="json") == resolved
 
     # Both have maps of 16x16 and 8x8; the earlier of the two is the hint.
     assert resolved["method"]["layers"] == [
@@ -108,7 +111,9 @@ def test_layers_that_were_left_out_are_in_the_manifest_whose_spec_goes_on_with_t
 
     with pytest.raises(Interrupted):
         run_job(halved, colours, [teacher], left_out, should_stop=stop_at_question(2))
-    run_job(halved, colours, [teacher], parse_distillation(resolved))
+    later: list[RunEvent] = []
+    run_job(halved, colours, [teacher], parse_distillation(resolved), events=later)
+    assert not any(isinstance(event, SpecResolved) for event in later)
     assert manifest_spec(halved) == resolved
     assert differing(weights(whole), weights(halved)) == []
 

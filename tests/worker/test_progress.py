@@ -12,8 +12,10 @@ from kdcore.progress import (
     Metrics,
     Progress,
     Resumed,
+    SpecResolved,
     StageStarted,
 )
+from kdcore.spec import TrainJob, parse_job
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
 from kdstore.errors import AttemptLost
@@ -241,3 +243,14 @@ def test_trained_time_runs_from_training_to_evaluation() -> None:
     ended = trained.seconds()
     trained.enter("exporting")
     assert trained.seconds() == ended
+
+
+def test_spec_that_the_run_has_completed_is_the_job_s_spec(
+    claim: Claim, make_relay: MakeRelay, book: JobBook, job_id: str
+) -> None:
+    relay = make_relay(claim(job_id))
+    completed = parse_job(book.read(job_id).spec).model_copy(update={"name": "completed"})
+    assert isinstance(completed, TrainJob)
+    relay.take(SpecResolved(spec=completed))
+    relay.flush()
+    assert parse_job(book.read(job_id).spec) == completed
