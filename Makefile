@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo demo-production test lint types imports unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency
+.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ demo: $(STAMP) ## Run the main job end to end on real data, through HTTP
 demo-production: $(STAMP) ## The same on PostgreSQL, Redis and S3, started for it on this machine
 	$(BIN)/python -m examples.demo_production
 
-test: lint types imports unit ## Everything that must pass before a change lands
+test: lint types imports branches unit ## Everything that must pass before a change lands
 
 lint: $(STAMP) ## Style and format
 	$(BIN)/ruff check .
@@ -37,6 +37,12 @@ types: $(STAMP) ## mypy strict, source and tests
 
 imports: $(STAMP) ## The arrows between packages
 	$(BIN)/lint-imports --cache-dir .cache/import_linter
+
+# Apart from `unit`, which would trace every test for this; whole jobs are not needed for it.
+branches: $(STAMP) ## Every branch of every method is taken by its own tests
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/kdcore/methods \
+		--ignore tests/kdcore/methods/test_golden_curves.py --quiet --durations 0 --durations-min 2 \
+		--cov kdcore.methods --cov-branch --cov-fail-under 100 --cov-report term-missing:skip-covered
 
 # One torch thread a test process: several share each core, and waiting threads spin.
 unit: $(STAMP) ## Unit and end-to-end tests

@@ -8,7 +8,7 @@ from typing import Literal, Self
 from kdclient.inputs import Inputs
 from kdclient.jobs import Jobs
 from kdclient.posting import post, read_list
-from kdclient.resources import ApiKey, Page
+from kdclient.resources import ApiKey, Method, Page
 from kdclient.retries import RetryPolicy
 from kdclient.transport import Call, Transport
 
@@ -47,6 +47,10 @@ class Potstill(Inputs, Jobs):
     def close(self) -> None:
         """Close all connections."""
         self._transport.close()
+
+    def methods(self) -> Iterator[Method]:
+        """All methods that a job can name, as the service orders them."""
+        return read_list(self._transport, "v1/methods", Page[Method])
 
     def create_key(self, name: str, *, role: Literal["admin", "member", "viewer"]) -> ApiKey:
         """Make a key. Its `token` is told now and never again."""

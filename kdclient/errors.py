@@ -68,8 +68,13 @@ class FieldProblem:
     message: str
     parameter: str | None = None
 
+    @property
+    def place(self) -> str:
+        """The parameter, or the pointer into the body."""
+        return self.parameter or self.pointer or "/"
+
     def __str__(self) -> str:
-        return f"{self.parameter or self.pointer or '/'}: {self.message}"
+        return f"{self.place}: {self.message}"
 
 
 class ApiProblem(PotstillError):
@@ -92,7 +97,10 @@ class ApiProblem(PotstillError):
         self.request_id = request_id
         self.retry_after_seconds = retry_after_seconds
         lines = [f"{detail} ({code})"]
-        lines += [f"  {problem}" for problem in self.errors]
+        # Where one field is all that is wrong, the detail says the same already.
+        lines += [
+            f"  {each.place}" if each.message == detail else f"  {each}" for each in self.errors
+        ]
         super().__init__("\n".join(lines))
 
 

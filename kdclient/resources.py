@@ -126,11 +126,45 @@ class Dataset(Resource):
     sha256: str | None = None
 
 
+class MethodLayers(Resource):
+    """Which layers a method compares; `fewest_places` is of the maps that it chooses itself."""
+
+    chosen: str
+    shapes: str
+    fewest_places: int = 1
+
+
+class MethodNeeds(Resource):
+    """What a method works on; `layers` says which it compares, None if none."""
+
+    min_teachers: int
+    max_teachers: int
+    labels: Literal["always", "if_ce_weight", "never"]
+    mixes: bool = True
+    layers: MethodLayers | None = None
+
+
+class Method(Resource):
+    """A published method; `json_schema` is that of its fields."""
+
+    name: str
+    title: str
+    summary: str
+    formula: str
+    # JSON Schema, hence Any.
+    json_schema: dict[str, Any]
+    needs: MethodNeeds
+    stages: tuple[str, ...] = ()
+    # Any optimizer's fields, by stage.
+    stage_optimizers: Mapping[str, dict[str, Any]] = {}
+
+
 class JobProgress(Resource):
     """How far a job is; all but `fraction` and `eta_seconds` are of the current run."""
 
     fraction: float
     run: Run
+    training_stage: str | None = None
     epoch: int
     num_epochs: int
     images_per_second: float
@@ -215,6 +249,7 @@ class Estimate(Resource):
     """What a job will take; None where nothing is known."""
 
     memory_bytes_at_least: int | None = None
+    training_steps: int | None = None
     training_seconds: float | None = None
 
 

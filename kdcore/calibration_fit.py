@@ -4,7 +4,14 @@ from collections.abc import Collection, Sequence
 
 from kdcore.catalog.class_biases import has_class_biases
 from kdcore.errors import IncompatibleInputs
-from kdcore.spec import BestOnValidation, DistillJob, FixedOffsets, MatchPrior, NoCalibration
+from kdcore.spec import (
+    BestOnValidation,
+    DistillJob,
+    FixedOffsets,
+    MatchPrior,
+    NoCalibration,
+    SimKd,
+)
 
 
 def check_calibration_fits(job: DistillJob, train_counts: Sequence[int]) -> None:
@@ -14,7 +21,7 @@ def check_calibration_fits(job: DistillJob, train_counts: Sequence[int]) -> None
         IncompatibleInputs: naming the field to change.
     """
     rule, num_classes = job.calibration, len(train_counts)
-    if not isinstance(rule, NoCalibration) and not has_class_biases(job.student):
+    if not isinstance(rule, NoCalibration) and not _all_have_biases(job):
         raise IncompatibleInputs(
             "no_class_biases",
             f"{job.student.architecture} has no bias for each class that a calibration could "
@@ -32,6 +39,12 @@ def check_calibration_fits(job: DistillJob, train_counts: Sequence[int]) -> None
             _check_prior(rule, train_counts)
         case NoCalibration():
             pass
+
+
+def _all_have_biases(job: DistillJob) -> bool:
+    """Whether what is calibrated has class biases: under simkd the student has new ones."""
+    is_plain = job.control or not isinstance(job.method, SimKd)
+    return not is_plain or has_class_biases(job.student)
 
 
 def _check_labels(labels: Collection[int], num_classes: int, *, pointer: str) -> None:

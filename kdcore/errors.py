@@ -116,10 +116,19 @@ class TrainingStopped(KdcoreError):
 
 
 class Diverged(TrainingStopped):
-    """The loss became NaN or infinite."""
+    """The loss of `run` became NaN or infinite in its stage `stage`; `advice` says what to do."""
 
     code = "diverged"
     fault = "user"
+
+    def __init__(self, advice: str, *, run: str, stage: str, step: int) -> None:
+        self.run = run
+        self.stage = stage
+        super().__init__(
+            f"In the stage {stage!r} of the run {run!r} the loss is no longer a finite number. "
+            f"{advice}",
+            step=step,
+        )
 
 
 class OutOfMemory(TrainingStopped):

@@ -24,7 +24,7 @@ from kdcore.models import (
     load_weights,
     tappable_layers,
 )
-from kdcore.report import Run
+from kdcore.report import Run, StageReport
 from kdcore.seeds import derive_seed
 from kdcore.spec import DistillJob, NetworkDescription, SimKd, TrainJob
 from kdcore.spec.runs import TEACHERS, peer_architectures, plan_runs
@@ -136,20 +136,24 @@ class JobRuns:
             return None
         return self.dataset.split("train").subset(self.validation_indices_V)
 
-    def stage_starts(self) -> dict[str, int]:
-        """Give the step at which each stage of what the job is for begins, by its name."""
-        stages = self._planned("student" if "student" in self.runs else self.runs[-1])
-        starts, step = {}, 0
-        for stage in stages:
-            starts[stage.name] = step
-            step += stage.steps(self._view.steps_per_epoch)
-        return starts
+    def stages_of(self, run: Run) -> tuple[StageReport, ...]:
+        """Tell the stages of a run, as the report does."""
+        stages: list[StageReport] = []
+        first_step = 0
+        for planned in self._planned(run):
+            num_steps = planned.steps(self._view.steps_per_epoch)
+            stages.append(
+                StageReport(name=planned.name, first_step=first_step, num_steps=num_steps)
+            )
+            first_step += num_steps
+        return tuple(stages)
 
     def _planned(self, run: Run) -> tuple[PlannedStage, ...]:
         """Tell the stages of a run and their lengths, without what they minimise."""
         if not isinstance(self.spec, DistillJob):
             return plan_stages(SINGLE_STAGE, self.spec.training)
-        stages = plan_stages(self.spec.method.STAGES, self.spec.training)
+        method = self.spec.method
+        stages = plan_stages(method.STAGES, self.spec.training, optimizers=method.STAGE_OPTIMIZERS)
         if self._planned_runs[run].method is None:
             return (plan_control(stages, self._view.steps_per_epoch),)
         return stages

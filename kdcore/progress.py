@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import BaseModel, ConfigDict, Discriminator, Field
 
 from kdcore.report import Run
+from kdcore.spec import DistillJob, TrainJob
 
 Stage = Literal[
     "preparing", "teacher", "training", "control", "evaluating", "exporting", "uploading"
@@ -16,10 +17,24 @@ class _Event(BaseModel):
 
 
 class StageStarted(_Event):
-    """The job entered a stage."""
+    """The job entered a stage; while it trains, so does each of its runs."""
 
     type: Literal["stage"] = "stage"
     stage: Stage
+    run: Run | None = Field(default=None, description="What is trained; null if nothing is.")
+    training_stage: str | None = Field(
+        default=None, description="Of that run, as `training.stages` names it, such as `hint`."
+    )
+    step: int | None = Field(
+        default=None, description="Optimizer steps of that run finished by then."
+    )
+
+
+class SpecResolved(_Event):
+    """What the spec left open is decided: a run knows networks that nothing torch-free knows."""
+
+    type: Literal["spec"] = "spec"
+    spec: Annotated[TrainJob | DistillJob, Discriminator("kind")]
 
 
 class Progress(_Event):
@@ -27,6 +42,7 @@ class Progress(_Event):
 
     type: Literal["progress"] = "progress"
     run: Run
+    training_stage: str = Field(description="Of that run, as `training.stages` names it.")
     fraction: float = Field(ge=0.0, le=1.0, description="Of all training steps of the job.")
     epoch: int = Field(description="Epochs finished in this run.")
     num_epochs: int
@@ -62,6 +78,7 @@ class CheckpointSaved(_Event):
     sha256: str
     size_bytes: int
     run: Run
+    training_stage: str
     step: int
     total_steps: int = Field(description="Steps finished over all runs of the job: rises only.")
 
@@ -71,6 +88,7 @@ class Resumed(_Event):
 
     type: Literal["resumed"] = "resumed"
     run: Run
+    training_stage: str | None = Field(description="null in checkpoints of older versions.")
     step: int
     total_steps: int = Field(description="Steps finished over all runs of the job.")
 
@@ -84,7 +102,7 @@ class LogLine(_Event):
 
 
 RunEvent = Annotated[
-    StageStarted | Progress | Metrics | CheckpointSaved | Resumed | LogLine,
+    StageStarted | SpecResolved | Progress | Metrics | CheckpointSaved | Resumed | LogLine,
     Discriminator("type"),
 ]
 

@@ -135,6 +135,14 @@ class CalibrationReport(_ReportModel):
     )
 
 
+class StageReport(_ReportModel):
+    """One stage of a run's training."""
+
+    name: str = Field(description="As `training.stages` names it.")
+    first_step: int = Field(description="The run's optimizer step with which it begins, from 0.")
+    num_steps: int
+
+
 class Environment(_ReportModel):
     """Where and with what a job ran."""
 
@@ -168,6 +176,11 @@ class Report(_ReportModel):
         default=None,
         description="Per split, the unweighted mean of what several evaluated networks score "
         "alone; the column `ensemble` is what they score together.",
+    )
+    stages: dict[Run, tuple[StageReport, ...]] = Field(
+        default_factory=dict,
+        description="How each network was trained, in order; empty where nothing was trained, and "
+        "in reports of older versions.",
     )
     evaluated_weights: Literal["last_epoch", "as_given"] = Field(
         default="last_epoch", description="`as_given` where nothing was trained."

@@ -5,6 +5,7 @@ from typing import TypeVar
 from kdcore.catalog.layer_shapes import LayerShapes
 from kdcore.pairing import resolve_layers
 from kdcore.spec import DistillJob, TrainingSpec, TrainJob
+from kdcore.spec.methods import MethodFields
 from kdcore.spec.stages import plan_stages
 from kdcore.spec.training import StageSpec
 
@@ -29,13 +30,14 @@ def resolve_job(
     """
     if not isinstance(job, DistillJob):
         return job
-    method, training = job.method, _with_stages(job.training, job.method.STAGES)
+    method, training = job.method, _with_stages(job.training, job.method)
     if student_layers is not None and teacher_layers is not None:
         method = resolve_layers(method, student=student_layers, teacher=teacher_layers)
     return job.model_copy(update={"method": method, "training": training})
 
 
-def _with_stages(training: TrainingSpec, names: tuple[str, ...]) -> TrainingSpec:
+def _with_stages(training: TrainingSpec, method: MethodFields) -> TrainingSpec:
+    names = method.STAGES
     if len(names) == 1:
         return training
     stages = tuple(
@@ -46,6 +48,6 @@ def _with_stages(training: TrainingSpec, names: tuple[str, ...]) -> TrainingSpec
             optimizer=stage.optimizer,
             schedule=stage.schedule,
         )
-        for stage in plan_stages(names, training)
+        for stage in plan_stages(names, training, optimizers=method.STAGE_OPTIMIZERS)
     )
     return training.model_copy(update={"stages": stages})

@@ -31,7 +31,7 @@ from kdcore.manifest import (
 )
 from kdcore.models import Classifier, build_network, channels_last, load_weights
 from kdcore.progress import Reporter, StageStarted
-from kdcore.report import NetworkReport, Report, Run, kind_of
+from kdcore.report import NetworkReport, Report, Run, StageReport, kind_of
 from kdcore.spec import DistillJob, NetworkDescription, TrainJob
 from kdcore.spec.runs import plan_runs
 from kdcore.teacher import AdmittedTeacher, Teachers
@@ -58,8 +58,8 @@ class Outcome:
     """What was known of each teacher before it taught."""
     history: History
     log_lines: Callable[[], list[str]]
-    stage_starts: Mapping[str, int]
-    """The step at which each stage of the network that the job is for begins."""
+    stages: Mapping[Run, tuple[StageReport, ...]]
+    """Those of each run's training, in order."""
     compute: Compute
 
     @property
@@ -150,6 +150,7 @@ def _evaluate(
         columns=columns,
         difference=difference(columns["student"], columns["control"]) if has_control else None,
         calibration=calibration,
+        stages=dict(outcome.stages),
         class_names=outcome.description.class_names,
         environment=describe_environment(outcome.compute, seed=outcome.spec.training.seed),
     )
@@ -246,7 +247,6 @@ def _write_texts(outcome: Outcome, report: Report, folder: Path) -> None:
         report,
         spec=outcome.spec,
         series=series,
-        stage_starts=outcome.stage_starts,
     )
     write_model_card(
         folder / "model_card.md", report, spec=outcome.spec, description=outcome.description

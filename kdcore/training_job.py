@@ -8,8 +8,8 @@ from kdcore.data import ArrayDataset
 from kdcore.devices import Compute, choose_compute, computing
 from kdcore.distributed import World, device_of_rank
 from kdcore.job_runs import JobRuns, JobSpec, describe_network, layers_of
-from kdcore.pairing import has_pairs
-from kdcore.progress import StageStarted
+from kdcore.pairing import has_pairs, pairs_in_words
+from kdcore.progress import SpecResolved, StageStarted
 from kdcore.resolution import resolve_job
 from kdcore.results import Outcome
 from kdcore.spec import DistillJob, work_of
@@ -43,7 +43,9 @@ def train_job(
         IncompatibleInputs: layers or teachers do not fit.
         Diverged, TimeLimitReached, Interrupted: training cannot go on.
     """
-    spec = _resolved(spec, inputs)
+    given, spec = spec, _resolved(spec, inputs)
+    if spec != given:
+        controls.report(SpecResolved(spec=spec))
     checkpoints = CheckpointFolder(folder)
     resumed = checkpoints.newest()
     compute = choose_compute(
@@ -77,6 +79,8 @@ def train_job(
         if resumed is None:
             for teacher in admitted:
                 trainer.say(teacher.message)
+            if isinstance(spec, DistillJob) and (layers := pairs_in_words(spec.method)):
+                trainer.say(f"layers: {layers}")
         weights = trainer.train()
     return Outcome(
         spec=spec,
@@ -88,7 +92,7 @@ def train_job(
         admitted=admitted,
         history=trainer.recorder.history,
         log_lines=trainer.log_lines,
-        stage_starts=job.stage_starts(),
+        stages={run: job.stages_of(run) for run in job.runs},
         compute=compute,
     )
 

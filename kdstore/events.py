@@ -29,11 +29,14 @@ class StatusChanged(_JobEvent):
 
 
 class StageEntered(_JobEvent):
-    """The running attempt entered a stage."""
+    """The running attempt entered a stage; in training one of a run, after so many of its steps."""
 
     type: Literal["stage_entered"] = "stage_entered"
     attempt: int
     stage: Stage
+    run: Run | None = None
+    training_stage: str | None = None
+    step: int | None = None
 
 
 class AttemptStarted(_JobEvent):
@@ -51,6 +54,7 @@ class AttemptResumed(_JobEvent):
     type: Literal["attempt_resumed"] = "attempt_resumed"
     attempt: int
     run: Run | None
+    training_stage: str | None = None
     step: int
 
 
@@ -68,6 +72,7 @@ class CheckpointStored(_JobEvent):
     type: Literal["checkpoint_stored"] = "checkpoint_stored"
     attempt: int
     run: Run
+    training_stage: str | None = None
     step: int
     total_steps: int
 

@@ -62,6 +62,7 @@ def run_recipe(recipe: Recipe, folder: Path, options: argparse.Namespace) -> Rec
         dataset=dataset[1].description,
         machine=machine(threads),
         num_workers=options.workers,
+        notes=tuple(options.note),
         groups=group_jobs(outcomes),
         comparisons=compare(recipe, outcomes),
         failures=failures_of(outcomes),
@@ -83,6 +84,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[],
         metavar="JOB=FOLDER",
         help="the result of that very job, run elsewhere: a folder that holds artifacts/",
+    )
+    parser.add_argument(
+        "--note",
+        action="append",
+        default=[],
+        help="what a reader of the result must know of how it was run; goes into the result",
     )
     parser.add_argument(
         "--only-finished", action="store_true", help="run nothing, report what lies finished"

@@ -52,7 +52,9 @@ class Scale(SpecModel):
     """A smaller edition of the experiment, for machines on which the full one takes too long."""
 
     summary: str = Field(description="What is smaller, for people.")
-    leave_out: Names = Field((), description="Steps that are not run.")
+    leave_out: Names = Field(
+        (), description="Steps that are not run, or single jobs of one: `teacher.seed-1`."
+    )
     changes: Annotated[tuple[Change, ...], Field(strict=False)] = ()
     keep: dict[Label, Names] = Field(
         default_factory=dict, description="Axis -> the points that are run; others are left out."
@@ -109,7 +111,7 @@ class Recipe(SpecModel):
         cells = [cell for e in self.expected for cell in (e.of, e.minus) if cell is not None]
         asked = {cell.step for cell in cells}
         asked |= {n for scale in self.scales.values() for c in scale.changes for n in c.steps}
-        asked |= {n for scale in self.scales.values() for n in scale.leave_out}
+        asked |= {n.partition(".")[0] for scale in self.scales.values() for n in scale.leave_out}
         if unknown := asked - set(names):
             raise ValueError(f"There is no step {', '.join(sorted(unknown))}.")
         if FULL_SCALE in self.scales:

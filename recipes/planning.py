@@ -64,6 +64,8 @@ def plan_jobs(recipe: Recipe, folder: Path, scale: Scale) -> tuple[PlannedJob, .
     jobs: dict[str, PlannedJob] = {}
     for step in [step for step in recipe.steps if step.name not in scale.leave_out]:
         for job in _jobs_of(step, folder, scale):
+            if job.name in scale.leave_out:
+                continue
             if missing := [need for need in job.needs if need not in jobs]:
                 raise ValueError(f"{job.name} needs {missing[0]}, which no step before it makes.")
             jobs[job.name] = job

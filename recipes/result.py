@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from kdcore.data import DatasetDescription
 from kdcore.report import Report, SplitScores
 from kdcore.spec import JobSpec
+from recipes.curves import Curve, curves_of
 from recipes.description import SEED_AXIS, Cell, Expectation, Recipe
 from recipes.planning import PlannedJob
 from recipes.running import FailedJob, Outcome
@@ -59,6 +60,9 @@ class Group(_ResultModel):
     calibrated: dict[str, Calibrated] = Field(
         default_factory=dict, description="By column, where the job shifts class biases."
     )
+    curves: tuple[Curve, ...] = Field(
+        (), description="Of jobs with several stages: the first one's loss, and test accuracy."
+    )
     seconds: Spread | None = Field(description="Of a job; null where one was run elsewhere.")
     devices: tuple[str, ...]
     revisions: tuple[str | None, ...]
@@ -93,6 +97,9 @@ class RecipeResult(_ResultModel):
     dataset: DatasetDescription
     machine: dict[str, str | int]
     num_workers: int
+    notes: tuple[str, ...] = Field(
+        (), description="What a reader must know of how this was run, beside the recipe."
+    )
     groups: tuple[Group, ...]
     comparisons: tuple[Comparison, ...]
     failures: tuple[Failure, ...]
@@ -142,6 +149,7 @@ def _group(step: str, point: dict[str, str], finished: list[FinishedJob]) -> Gro
             for column in reports[0].columns
         },
         calibrated=_calibrated(reports[0]),
+        curves=tuple(curve for job in finished for curve in curves_of(job)),
         seconds=Spread.over(seconds) if len(seconds) == len(finished) else None,
         devices=tuple(report.environment.device_name for report in reports),
         revisions=tuple(report.environment.revision for report in reports),

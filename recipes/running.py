@@ -15,7 +15,9 @@ from kdcore.run import run
 from kdcore.spec import AnyJob
 from kdcore.teacher import TeacherInput
 from recipes.planning import PlannedJob
-from recipes.store import FinishedJob, add_spent, content_digest, find_finished
+from recipes.store import FinishedJob, add_spent, content_digest, find_finished, find_given
+
+NOT_RUN = "not_run"
 
 
 @dataclass(frozen=True)
@@ -125,19 +127,19 @@ class JobRunner:
             if isinstance(teacher, FailedJob):
                 return FailedJob(planned, "job_before_failed", f"{need} failed.")
             teachers.append(teacher.network())
+        splits = self._dataset.description.splits.values()
+        digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
         if planned.name in self._given:
-            found = find_finished(planned, self._given[planned.name])
+            found = find_given(planned, self._given[planned.name], digests, teachers)
             if found is None:
                 raise ValueError(f"{self._given[planned.name]} is not a result of {planned.name}.")
             return found
-        splits = self._dataset.description.splits.values()
-        digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
         folder = self._store / content_digest(planned.spec, digests, teachers)
         finished = find_finished(planned, folder)
         if finished is not None:
             return finished
         if self._only_finished:
-            return FailedJob(planned, "not_run", "It has not been run.")
+            return FailedJob(planned, NOT_RUN, "It has not been run.")
         return _Task(
             spec=planned.spec,
             dataset=self._dataset_folder,

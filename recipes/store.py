@@ -57,7 +57,7 @@ def content_digest(
     content = [
         told(spec.model_copy(update={"name": ""})),
         sorted(data_digests),
-        [sha256_of(teacher.weights) for teacher in teachers],
+        _digests_of(teachers),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
@@ -86,8 +86,31 @@ def find_finished(planned: PlannedJob, folder: Path) -> FinishedJob | None:
         return None
     if not _is_same(manifest.spec, planned.spec):
         return None
-    report = Report.model_validate_json((folder / "artifacts" / "report.json").read_bytes())
-    return FinishedJob(planned, folder, report, _read_spent(folder))
+    return _read_finished(planned, folder)
+
+
+def find_given(
+    planned: PlannedJob, folder: Path, data_digests: Sequence[str], teachers: Sequence[TeacherInput]
+) -> FinishedJob | None:
+    """Read what a job left that ran elsewhere, where dataset and models may have had other ids.
+
+    None unless it is that job, learned from the same pixels and labels and from the same weights.
+    """
+    try:
+        manifest = verify_manifest(folder / "artifacts")
+    except ArtifactsDamaged:
+        return None
+    splits = manifest.dataset.splits.values()
+    digests = [d for split in splits for d in (split.images_sha256, split.labels_sha256)]
+    networks = [network.sha256 for network in (*manifest.teachers, *manifest.models)]
+    if sorted(digests) != sorted(data_digests) or networks != _digests_of(teachers):
+        return None
+    # Both have a teacher for each digest, or they are not of one kind.
+    if manifest.spec.kind != planned.spec.kind:
+        return None
+    if not _is_same(_with_ids_of(planned.spec, manifest.spec), planned.spec):
+        return None
+    return _read_finished(planned, folder)
 
 
 def add_spent(folder: Path, seconds: float) -> None:
@@ -95,6 +118,26 @@ def add_spent(folder: Path, seconds: float) -> None:
     before = _read_spent(folder) or Spent(seconds=0.0, num_attempts=0)
     after = Spent(seconds=before.seconds + seconds, num_attempts=before.num_attempts + 1)
     (folder / _TIME).write_text(after.model_dump_json() + "\n")
+
+
+def _digests_of(teachers: Sequence[TeacherInput]) -> list[str]:
+    return [sha256_of(teacher.weights) for teacher in teachers]
+
+
+def _with_ids_of(asked: AnyJob, found: AnyJob) -> AnyJob:
+    """Give `found` with the ids of dataset and teachers that `asked` has in their places."""
+    changed: dict[str, object] = {"dataset": asked.dataset}
+    if isinstance(found, DistillJob) and isinstance(asked, DistillJob):
+        changed["teachers"] = tuple(
+            theirs.model_copy(update={"model": ours.model})
+            for theirs, ours in zip(found.teachers, asked.teachers, strict=True)
+        )
+    return found.model_copy(update=changed)
+
+
+def _read_finished(planned: PlannedJob, folder: Path) -> FinishedJob:
+    report = Report.model_validate_json((folder / "artifacts" / "report.json").read_bytes())
+    return FinishedJob(planned, folder, report, _read_spent(folder))
 
 
 def _read_spent(folder: Path) -> Spent | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from recipes.description import Expectation
 from recipes.result import Comparison, Group, RecipeResult, Spread
 
-_VERDICTS = {True: "reached", False: "NOT reached", None: ""}
+VERDICTS = {True: "reached", False: "NOT reached", None: ""}
 
 
 def result_table(result: RecipeResult) -> str:
@@ -55,9 +55,9 @@ def _comparison_row(comparison: Comparison) -> list[str]:
     return [
         expected.what,
         expectation_text(expected.published, percent=percent),
-        _wanted(expected, percent=percent),
+        wanted_text(expected),
         "not run" if measured is None else spread_text(measured, percent=percent),
-        _VERDICTS[comparison.is_reached],
+        VERDICTS[comparison.is_reached],
     ]
 
 
@@ -66,7 +66,9 @@ def expectation_text(value: float | None, *, percent: bool) -> str:
     return "" if value is None else _number(value, percent=percent)
 
 
-def _wanted(expected: Expectation, *, percent: bool) -> str:
+def wanted_text(expected: Expectation) -> str:
+    """Write the bounds within which a mean counts as reached; nothing where there are none."""
+    percent = expected.measure == "accuracy"
     bounds = (("≥", expected.at_least), ("≤", expected.at_most))
     return " ".join(
         f"{sign} {_number(bound, percent=percent)}" for sign, bound in bounds if bound is not None

@@ -111,6 +111,7 @@ class CheckpointUploads:
         self._upload(key, checkpoint.path)
         stored = jobs.NewCheckpoint(
             run=saved.run,
+            training_stage=saved.training_stage,
             step=saved.step,
             total_steps=saved.total_steps,
             object_key=key,

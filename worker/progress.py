@@ -15,6 +15,7 @@ from kdcore.progress import (
     Progress,
     Resumed,
     RunEvent,
+    SpecResolved,
     StageStarted,
 )
 from kdcore.report import Run
@@ -125,7 +126,7 @@ class Relay:
         for (_, run), group in groupby(events, key=_kind):
             batch = list(group)
             if starts_anew and isinstance(batch[0], Metrics):
-                jobs.resumed(session, self._fence, run=None, step=0, total_steps=0)
+                jobs.resumed(session, self._fence, None)
                 starts_anew = False
             self._write_batch(session, run, batch)
 
@@ -136,11 +137,13 @@ class Relay:
             case StageStarted():
                 for event in batch:
                     if isinstance(event, StageStarted):
-                        jobs.set_stage(session, fence, event.stage)
+                        jobs.set_stage(session, fence, event)
+            case SpecResolved() as resolved:
+                jobs.set_spec(session, fence, resolved.spec)
             case Progress() as newest:
                 jobs.set_progress(session, fence, newest)
-            case Resumed(run=resumed_run, step=step, total_steps=total_steps):
-                jobs.resumed(session, fence, run=resumed_run, step=step, total_steps=total_steps)
+            case Resumed() as resumption:
+                jobs.resumed(session, fence, resumption)
             case LogLine():
                 lines = [event for event in batch if isinstance(event, LogLine)]
                 logs.append(session, fence, lines)

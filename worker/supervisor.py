@@ -9,6 +9,7 @@ from pathlib import Path
 from sqlalchemy.orm import Session
 
 from kdcore.errors import Fault, KdcoreError, SpecInvalid
+from kdcore.progress import StageStarted
 from kdcore.spec import AnyJob, parse_job
 from kdstore import jobs
 from kdstore.artifacts import NewArtifact
@@ -148,7 +149,7 @@ class Attempt:
         runtime, fence = self._runtime, self._fence
         write(
             runtime.session_factory,
-            lambda session: jobs.set_stage(session, fence, "uploading"),
+            lambda session: jobs.set_stage(session, fence, StageStarted(stage="uploading")),
             abandon=runtime.abandon,
         )
         return Delivered(finished, upload_artifacts(runtime, fence, finished.artifacts))

@@ -32,5 +32,5 @@ def list_architectures(_reader: ReaderDependency, request: Request) -> Response:
     responses=errors_of(),
 )
 def list_methods(_reader: ReaderDependency, request: Request) -> Response:
-    """List the distillation methods, each with its formula, JSON Schema, needs and paper."""
+    """List distillation methods, each with its formula, JSON Schema, needs, stages and paper."""
     return reply(request, service.list_methods())

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from api.schemas import Answer, JsonObject
+from kdcore.spec.methods.base import FittingShapes, Pairing
 
 
 class PaperRead(Answer):
@@ -58,12 +59,37 @@ class ArchitectureRead(Answer):
     limits: LimitsRead
 
 
+class LayerNeedsRead(Answer):
+    """Which layers of student and teacher a method compares."""
+
+    chosen: Pairing = Field(
+        description="Which pairs are chosen where `layers` is empty. `stages`: the end of each "
+        "stage, by the size of maps; `middle`: the middle one of these; `flows`: from the start "
+        "to the end of each stage; `embedding`: what the last linear layers take in; `last_map`: "
+        "the last maps."
+    )
+    shapes: FittingShapes = Field(
+        description="Which shapes may stand in a pair. `equal`: the same, channels by an adapter "
+        "if need be; `equal_channels`: maps of any size, channels by an adapter; `equal_size`: "
+        "maps of one height and width; `maps`: any maps; `any`: any layers."
+    )
+    fewest_places: int = Field(
+        description="Height times width of the smallest maps that are chosen; of networks without "
+        "any so large the largest alone. Layers named in `layers` may be smaller."
+    )
+
+
 class NeedsRead(Answer):
     """What a method works on."""
 
-    min_teachers: int
-    max_teachers: int
-    labels: Literal["always", "if_ce_weight", "never"]
+    min_teachers: int = Field(description="Fewest entries of `teachers`.")
+    max_teachers: int = Field(description="Most entries of `teachers`; 0 if it needs none.")
+    labels: Literal["always", "if_ce_weight", "never"] = Field(
+        description="Whether it reads labels; `if_ce_weight`: only with a `ce_weight` above 0, so "
+        "that with 0 it runs on `transfer.unlabeled`."
+    )
+    mixes: bool = Field(description="Whether `transfer.mix` may mix images.")
+    layers: LayerNeedsRead | None = Field(description="null if it compares no layers.")
 
 
 class MethodRead(Answer):
@@ -84,7 +110,15 @@ class MethodRead(Answer):
                         "url": "https://arxiv.org/abs/1503.02531",
                     },
                     "json_schema": {"type": "object"},
-                    "needs": {"min_teachers": 1, "max_teachers": 8, "labels": "if_ce_weight"},
+                    "needs": {
+                        "min_teachers": 1,
+                        "max_teachers": 8,
+                        "labels": "if_ce_weight",
+                        "mixes": True,
+                        "layers": None,
+                    },
+                    "stages": ["training"],
+                    "stage_optimizers": {},
                 }
             ]
         }
@@ -93,7 +127,18 @@ class MethodRead(Answer):
     name: str
     title: str
     summary: str
-    formula: str
+    formula: str = Field(
+        description="z logits, s student, t teacher, y label, B batch, p^T = softmax(z/T)."
+    )
     paper: PaperRead
-    json_schema: JsonObject = Field(description="JSON Schema of its fields.")
+    json_schema: JsonObject = Field(
+        description="JSON Schema of the job's field `method`, with the default of each."
+    )
     needs: NeedsRead
+    stages: list[str] = Field(
+        description="Of the student's training, in order; `training.stages` overrides them by name."
+    )
+    stage_optimizers: dict[str, JsonObject] = Field(
+        description="Of stages that have an optimizer of their own unless `training.stages` names "
+        "one; the others have `training.optimizer`."
+    )

@@ -37,6 +37,11 @@ def list_methods() -> ListOf[MethodRead]:
             paper=_paper(entry.paper),
             json_schema=entry.json_schema(),
             needs=NeedsRead.model_validate(asdict(entry.needs)),
+            stages=list(entry.stages),
+            stage_optimizers={
+                stage: optimizer.model_dump(mode="json")
+                for stage, optimizer in entry.stage_optimizers.items()
+            },
         )
         for entry in methods()
     ]

@@ -1,6 +1,6 @@
 """Whether a job can run: what it refers to is there, ready, and fits together. No tensor needed."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,17 +13,18 @@ from kdcore.catalog.architectures import architectures
 from kdcore.catalog.cost import Cost, network_cost
 from kdcore.compatibility import check_job_fits
 from kdcore.errors import IncompatibleInputs, Problem, SpecInvalid
+from kdcore.report import Run
 from kdcore.spec import (
     AnyJob,
     Architecture,
     DatasetDescription,
     DistillJob,
     EvaluateJob,
-    MutualLearning,
     NetworkDescription,
     TrainJob,
     networks_of,
 )
+from kdcore.spec.runs import peer_architectures, plan_runs
 from kdstore import datasets, models
 from kdstore.errors import NotFound
 from kdstore.tables import Dataset, Model
@@ -43,8 +44,7 @@ class CheckedModel:
 class CheckedJob:
     """A job that can train, with the layers and stages that its networks decide.
 
-    `cost` is that of the network that it is for, `largest` that of the largest network which it
-    trains; None for torchvision's.
+    `costs` are those of every network that it trains, peers too; None for torchvision's.
     """
 
     job: TrainJob | DistillJob
@@ -52,8 +52,12 @@ class CheckedJob:
     transfer_dataset: DatasetDescription | None
     """What it learns from, if not the train split of `dataset`."""
     teachers: tuple[CheckedModel, ...]
-    cost: Cost | None
-    largest: Cost | None
+    costs: Mapping[Run, Cost | None]
+
+    @property
+    def cost(self) -> Cost | None:
+        """That of the network that the job is for."""
+        return self.costs["network" if isinstance(self.job, TrainJob) else "student"]
 
 
 @dataclass(frozen=True)
@@ -98,15 +102,9 @@ def check(session: Session, *, workspace_id: str, job: AnyJob) -> CheckedJob | C
     )
     if isinstance(job, EvaluateJob):
         return CheckedEvaluation(job, dataset, found)
-    cost = _cost_of_trained(job, dataset)
-    largest = _largest([cost, *_costs_of_assistants(job, dataset)])
+    costs = _costs_of_trained(job, dataset)
     resolved = layers.resolve(job, dataset, [each.model for each in found])
-    return CheckedJob(resolved, dataset, transfer, found, cost, largest)
-
-
-def _largest(costs: Sequence[Cost | None]) -> Cost | None:
-    known = [each for each in costs if each is not None]
-    return max(known, key=lambda each: each.parameters) if len(known) == len(costs) else None
+    return CheckedJob(resolved, dataset, transfer, found, costs)
 
 
 def _described_dataset(
@@ -149,19 +147,33 @@ def _ready_models(
     )
 
 
-def _cost_of_trained(job: TrainJob | DistillJob, dataset: DatasetDescription) -> Cost | None:
-    """Work out the cost of the network that the job is for; its peers are checked as it is.
+def _costs_of_trained(
+    job: TrainJob | DistillJob, dataset: DatasetDescription
+) -> dict[Run, Cost | None]:
+    """Work out the cost of every network that the job trains.
 
     Raises:
         IncompatibleInputs, SpecInvalid: one of them cannot be built for the dataset's images.
     """
-    if isinstance(job, TrainJob):
-        return _cost_of(job.network, dataset, pointer="/network")
-    cost = _cost_of(job.student, dataset, pointer="/student")
-    if isinstance(job.method, MutualLearning):
-        for index, peer in enumerate(job.method.peers):
-            _cost_of(peer, dataset, pointer=f"/method/peers/{index}")
-    return cost
+    trained = {run.name: run.architecture for run in plan_runs(job)} | peer_architectures(job)
+    return {
+        run: _cost_of(architecture, dataset, pointer=_pointer_to(run))
+        for run, architecture in trained.items()
+    }
+
+
+def _pointer_to(run: Run) -> str:
+    """Point to where a job names the architecture of one of its networks."""
+    kind, _, number = run.partition("_")
+    match kind:
+        case "network":
+            return "/network"
+        case "assistant":
+            return f"/assistants/{int(number) - 1}"
+        case "peer":
+            return f"/method/peers/{int(number) - 1}"
+        case _:
+            return "/student"
 
 
 def _ready(
@@ -182,16 +194,6 @@ def _ready(
         problems.append(Problem(pointer, f"{noun}_rejected", message))
         return None
     return row
-
-
-def _costs_of_assistants(
-    job: TrainJob | DistillJob, dataset: DatasetDescription
-) -> list[Cost | None]:
-    assistants = job.assistants if isinstance(job, DistillJob) else ()
-    return [
-        _cost_of(architecture, dataset, pointer=f"/assistants/{index}")
-        for index, architecture in enumerate(assistants)
-    ]
 
 
 def _cost_of(

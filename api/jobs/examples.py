@@ -41,6 +41,7 @@ REQUESTS = (DISTILL_REQUEST, TRAIN_REQUEST, EVALUATE_REQUEST)
 PROGRESS: JSON = {
     "fraction": 0.31,
     "run": "student",
+    "training_stage": "training",
     "epoch": 37,
     "num_epochs": 60,
     "step": 17353,
@@ -91,14 +92,24 @@ VALIDATION: JSON = {
     "models": [],
     "student": {"parameters": 1_276_810, "flops": 2_550_400},
     "network": None,
-    "estimate": {"memory_bytes_at_least": 75_000_000, "training_seconds": 240.0},
+    "estimate": {
+        "memory_bytes_at_least": 75_000_000,
+        "training_steps": 28_140,
+        "training_seconds": 240.0,
+    },
     "warnings": ["The memory that activations take is not counted."],
 }
 
 EVENT: JSON = {
     "number": 3,
     "type": "stage_entered",
-    "data": {"attempt": 1, "stage": "training"},
+    "data": {
+        "attempt": 1,
+        "stage": "training",
+        "run": "student",
+        "training_stage": "hint",
+        "step": 0,
+    },
     "created_at": "2026-07-01T12:00:02Z",
 }
 

@@ -2,16 +2,20 @@
 
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from api.datasets.facts import image_bytes
 from api.jobs.checks import CheckedEvaluation, CheckedJob, CheckedModel
 from api.jobs.schemas import Estimate, JobValidation, ModelFacts, NetworkCost
+from api.jobs.work import training_steps
 from api.schemas import JsonObject
 from kdcore.compatibility import shape_text
+from kdcore.errors import SpecInvalid
 from kdcore.pairing import has_pairs
-from kdcore.spec import DistillJob, OptimizerSpec, Sgd, TrainJob
+from kdcore.spec import DistillJob, EvaluateJob, OptimizerSpec, Sgd, TrainJob, parse_job
+from kdcore.spec.runs import peer_architectures, plan_runs
 from kdstore.tables import Attempt, Job, JobReport, Model
 
 _BYTES_PER_VALUE = 4  # float32: weights, gradients and moments
@@ -32,7 +36,8 @@ def forecast(
     )
     estimate = Estimate(
         memory_bytes_at_least=_memory_bytes(checked),
-        training_seconds=_training_seconds(session, workspace_id=workspace_id, job=job),
+        training_steps=training_steps(job, _class_counts(checked)),
+        training_seconds=_training_seconds(session, workspace_id=workspace_id, checked=checked),
     )
     return JobValidation(
         spec=job.model_dump(mode="json"),
@@ -64,7 +69,7 @@ def _forecast_evaluation(
         ],
         student=None,
         network=None,
-        estimate=Estimate(memory_bytes_at_least=memory, training_seconds=None),
+        estimate=Estimate(memory_bytes_at_least=memory, training_steps=0, training_seconds=None),
         warnings=[_ACTIVATIONS],
     )
 
@@ -115,14 +120,21 @@ def _test_accuracy(report: JsonObject, run: str) -> float | None:
 
 def _memory_bytes(checked: CheckedJob) -> int | None:
     """Add up what is on the device for sure. Activations depend on how the device computes."""
-    if checked.largest is None:
+    parameters = {run: cost.parameters for run, cost in checked.costs.items() if cost is not None}
+    if len(parameters) < len(checked.costs):
         return None
     # Weights, gradients, and what the optimizer keeps of each.
     copies = 2 + _moments(checked.job.training.optimizer)
-    trained = checked.largest.parameters * copies
+    peers = sum(parameters[run] for run in peer_architectures(checked.job))
+    at_once = []
+    for run in plan_runs(checked.job):
+        trained = parameters[run.name] + (peers if run.name == "student" else 0)
+        # An earlier run that teaches; the teachers of the job stay all the while.
+        teacher = parameters.get(run.taught_by, 0) if run.taught_by else 0
+        at_once.append(trained * copies + teacher)
     frozen = sum(teacher.model.parameters or 0 for teacher in checked.teachers)
     images = sum(map(image_bytes, filter(None, (checked.dataset, checked.transfer_dataset))))
-    return (trained + frozen) * _BYTES_PER_VALUE + images
+    return (max(at_once) + frozen) * _BYTES_PER_VALUE + images
 
 
 def _moments(optimizer: OptimizerSpec) -> int:
@@ -131,10 +143,9 @@ def _moments(optimizer: OptimizerSpec) -> int:
     return 2
 
 
-def _training_seconds(
-    session: Session, *, workspace_id: str, job: TrainJob | DistillJob
-) -> float | None:
-    """Scale the newest finished job that trained the same networks on the same data, by epochs."""
+def _training_seconds(session: Session, *, workspace_id: str, checked: CheckedJob) -> float | None:
+    """Scale the newest finished job of the same method, networks and data, by steps."""
+    job, class_counts = checked.job, _class_counts(checked)
     wanted = _what_costs_time(job.model_dump(mode="json"))
     finished = session.execute(
         select(Job.id, Job.spec)
@@ -143,24 +154,44 @@ def _training_seconds(
         .limit(_JOBS_LOOKED_AT)
     )
     for job_id, spec in finished:
-        if _what_costs_time(spec) == wanted:
+        like = _like(spec) if _what_costs_time(spec) == wanted else None
+        if like is not None:
             seconds = session.execute(
                 select(func.sum(Attempt.trained_seconds)).where(Attempt.job_id == job_id)
             ).scalar_one()
-            per_epoch = float(seconds or 0.0) / int(spec["training"]["num_epochs"])
-            return per_epoch * job.training.num_epochs if per_epoch > 0 else None
+            per_step = float(seconds or 0.0) / training_steps(like, class_counts)
+            return per_step * training_steps(job, class_counts) if per_step > 0 else None
     return None
 
 
+def _class_counts(checked: CheckedJob) -> tuple[int, ...]:
+    """Give the sizes of the classes that are learned from."""
+    return (checked.transfer_dataset or checked.dataset).splits["train"].class_counts
+
+
+def _like(spec: JsonObject) -> TrainJob | DistillJob | None:
+    """Read the spec of a finished job; None of one that would be refused today."""
+    try:
+        job = parse_job(spec)
+    except SpecInvalid:
+        return None
+    return None if isinstance(job, EvaluateJob) else job
+
+
 def _what_costs_time(spec: JsonObject) -> tuple[Any, ...]:
-    """Keep of a resolved spec what decides how long an epoch takes: any JSON values."""
+    """Keep of a resolved spec what decides how long a step takes: any JSON values."""
     training = spec.get("training", {})
     return (
         *(spec.get(name) for name in ("dataset", "teachers", "student", "network", "control")),
         *(spec.get(name) for name in ("transfer", "evaluation", "assistants")),
-        spec.get("method", {}).get("generations"),
+        {name: _cost_of_field(value) for name, value in spec.get("method", {}).items()},
         *(training.get(name) for name in ("batch_size", "precision")),
     )
+
+
+def _cost_of_field(value: JsonValue) -> JsonValue:
+    """Tell of a weight or temperature only whether its term is worked out at all."""
+    return value > 0 if isinstance(value, float) else value
 
 
 def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
@@ -174,7 +205,9 @@ def _warnings(checked: CheckedJob, estimate: Estimate) -> list[str]:
     else:
         warnings.append(_ACTIVATIONS)
     if estimate.training_seconds is None:
-        warnings.append("No finished job has the same networks and data, so no time is estimated.")
+        warnings.append(
+            "No finished job has the same method, networks and data, so no time is estimated."
+        )
     elif estimate.training_seconds > job.limits.max_seconds:
         warnings.append("limits.max_seconds is less than the time that training is likely to take.")
     learned_from = checked.transfer_dataset or checked.dataset

@@ -22,6 +22,9 @@ class ProgressRead(Answer):
 
     fraction: float = Field(description="0 to 1, of all training steps of the job.")
     run: Run
+    training_stage: str | None = Field(
+        description="The run's, as `training.stages` names it; null if an older version trained it."
+    )
     epoch: int = Field(description="Epochs finished.")
     num_epochs: int
     step: int = Field(description="Optimizer steps finished.")
@@ -65,7 +68,8 @@ class JobRead(Answer):
     progress: ProgressRead | None
     spec: JsonObject = Field(
         description="As it was posted, with every default filled in, and with the layers and "
-        "stages of its method. Layers of torchvision's networks are chosen when the job starts."
+        "stages of its method. Layers of torchvision's networks are chosen when the job starts, "
+        "and then stand here."
     )
     result: JsonObject | None = Field(description="The outcome in short, once it has succeeded.")
     error: JobErrorRead | None = Field(description="Why it failed.")
@@ -96,8 +100,13 @@ class Estimate(Answer):
     memory_bytes_at_least: int | None = Field(
         description="Of the device: weights, gradients, optimizer and images; no activations."
     )
+    training_steps: int = Field(
+        description="Optimizer steps of all runs and stages: assistants, generations, student and "
+        "control; peers learn in the student's steps. About, for unlabelled parts of classes."
+    )
     training_seconds: float | None = Field(
-        description="From the newest finished job with the same networks and data."
+        description="From the newest finished job with the same networks, data and terms of the "
+        "method, by steps."
     )
 
 

@@ -108,7 +108,9 @@ def describe(job: Job, attempts: Sequence[Attempt]) -> JobRead:
 
 def progress_of(job: Job) -> ProgressRead | None:
     """Read the newest progress on the row."""
-    return ProgressRead.model_validate(job.progress) if job.progress is not None else None
+    if job.progress is None:
+        return None
+    return ProgressRead.model_validate({"training_stage": None, **job.progress})
 
 
 def _attempt(attempt: Attempt) -> AttemptRead:

@@ -11,6 +11,7 @@ from kdclient.cli.distill import distill
 from kdclient.cli.download import download
 from kdclient.cli.evaluate import evaluate
 from kdclient.cli.jobs import jobs
+from kdclient.cli.methods import methods
 from kdclient.cli.models import models
 from kdclient.cli.report import report
 from kdclient.cli.retry import retry
@@ -34,6 +35,7 @@ _COMMANDS = (
     retry,
     models,
     datasets,
+    methods,
 )
 
 

@@ -24,7 +24,14 @@ Student = Annotated[
         help='The network as JSON, such as {"architecture": "mlp", "hidden": [32]}, or @FILE.',
     ),
 ]
-Method = Annotated[str | None, typer.Option("--method", help="Such as logit_kd.")]
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help='Such as logit_kd, or with its fields as JSON: {"name": "rkd", "angle_weight": 25}, '
+        "or @FILE. `potstill methods` lists them.",
+    ),
+]
 Temperature = Annotated[float | None, typer.Option("--temperature", help="Of both softmaxes.")]
 CeWeight = Annotated[float | None, typer.Option("--ce-weight", help="Weight of the labels.")]
 KdWeight = Annotated[float | None, typer.Option("--kd-weight", help="Weight of the teacher.")]
@@ -88,8 +95,12 @@ def distill(
 
 
 def _set_method(
-    spec: dict[str, Any], name: str | None, parameters: dict[str, float | None]
+    spec: dict[str, Any], given: str | None, parameters: dict[str, float | None]
 ) -> None:
+    name = given
+    if given is not None and given.startswith(("{", "@")):
+        spec["method"] = read_object(given, option="--method")
+        name = spec["method"].get("name")
     if name is None and all(value is None for value in parameters.values()):
         return
     method = section(spec, "method")

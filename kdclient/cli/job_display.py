@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.text import Text
 
 from kdclient.resources import Job, JobProgress
+from kdcore.spec.stages import SINGLE_STAGE
 
 _NOTHING = "–"
 
@@ -67,16 +68,18 @@ class JobDisplay:
         if mark != self._last_line:
             self._last_line = mark
             percent = f"{100 * progress.fraction:3.0f} %  {facts(progress)}" if progress else ""
-            line = f"{describe(job):16}  {percent}".rstrip()
+            line = f"{describe(job):22}  {percent}".rstrip()
             self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def describe(job: Job) -> str:
-    """What the job is doing, in two words: its status, or what it runs."""
+    """What the job is doing, in a few words: its status, or what it runs, and a stage's name."""
     if job.status != "running":
         return job.status
     if job.stage in ("training", "control") and job.progress:
-        return f"training {job.progress.run}"
+        stage = job.progress.training_stage
+        named = f", {stage}" if stage not in (None, *SINGLE_STAGE) else ""
+        return f"training {job.progress.run}{named}"
     return str(job.stage or job.status)
 
 

@@ -44,12 +44,17 @@ def read_object(text: str, *, option: str) -> dict[str, Any]:
     return value
 
 
-def read_object_file(path: Path, *, option: str) -> dict[str, Any]:
-    """Read a file that holds a JSON object. Raises typer.BadParameter."""
+def read_text_file(path: Path, *, option: str) -> str:
+    """Read a file of text. Raises typer.BadParameter."""
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         raise typer.BadParameter(f"cannot read {path}", param_hint=option) from None
+
+
+def read_object_file(path: Path, *, option: str) -> dict[str, Any]:
+    """Read a file that holds a JSON object. Raises typer.BadParameter."""
+    text = read_text_file(path, option=option)
     try:
         value = json.loads(text)
     except ValueError as error:

@@ -7,7 +7,7 @@ import typer
 
 from kdclient.cli import options
 from kdclient.cli.bytes_bar import bytes_bar
-from kdclient.cli.options import connect, read_object, read_object_file
+from kdclient.cli.options import connect, read_object, read_object_file, read_text_file
 from kdclient.client import Potstill
 from kdclient.resources import DatasetFormat, Upload, UploadPurpose
 
@@ -35,6 +35,13 @@ Description = Annotated[
         help="Of a checkpoint that Potstill made: its student.json or network.json.",
     ),
 ]
+ClassNames = Annotated[
+    str | None,
+    typer.Option(
+        "--class-names",
+        help="What each output or label means, in order: zero,one,two; or @FILE, a name a line.",
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option("--format", help=f"Of a dataset: {', '.join(get_args(DatasetFormat))}."),
@@ -48,6 +55,7 @@ def upload(
     architecture: Architecture = None,
     image_input: Input = None,
     description: Description = None,
+    class_names: ClassNames = None,
     dataset_format: Format = None,
     url: options.Url = None,
     api_key: options.ApiKey = None,
@@ -57,18 +65,23 @@ def upload(
     A checkpoint needs --architecture (and --input), or --description. An upload that was
     interrupted goes on where it stopped: give the same command again.
     """
+    names = _class_names(class_names)
     network = _network(architecture, image_input, description)
     if network and dataset_format:
         raise typer.BadParameter("--format is for datasets; leave it out", param_hint="--format")
     with connect(url, api_key) as client:
         if network:
             stored = _send(client, path, "checkpoint")
+            if names:
+                network["class_names"] = names
             model = client.create_model(name or path.name, upload_id=stored.id, **network)
             print(client.wait_until_ready(model).id)
         else:
             chosen = _format(path, dataset_format)
             stored = _send(client, path, "dataset")
-            dataset = client.create_dataset(name or path.name, upload_id=stored.id, format=chosen)
+            dataset = client.create_dataset(
+                name or path.name, upload_id=stored.id, format=chosen, class_names=names
+            )
             print(client.wait_until_ready(dataset).id)
 
 
@@ -95,6 +108,18 @@ def _network(
     if network and "architecture" not in network:
         raise typer.BadParameter("--input needs --architecture", param_hint="--input")
     return network
+
+
+def _class_names(given: str | None) -> tuple[str, ...]:
+    """Read names from the option, or from the file it names with a leading @."""
+    if given is None:
+        return ()
+    names = (
+        read_text_file(Path(given[1:]), option="--class-names").splitlines()
+        if given.startswith("@")
+        else given.split(",")
+    )
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def _format(path: Path, given: str | None) -> DatasetFormat:

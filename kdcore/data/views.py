@@ -3,7 +3,6 @@
 B batch, H height, W width, C channels, M examples of the transfer set, N of the split.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
@@ -15,6 +14,7 @@ from kdcore.data.dataset import ArraySplit
 from kdcore.data.mix import MixDraws, draw_mix, mix_images
 from kdcore.data.transfer import select_examples
 from kdcore.seeds import derive_seed
+from kdcore.spec.stages import steps_per_epoch
 from kdcore.spec.transfer import NoMix, TransferSpec
 
 # No loss takes it for a class: whatever reads the label of an unlabelled image fails.
@@ -85,7 +85,10 @@ class TrainView:
 
     Attributes:
         num_examples: Size of the transfer set, M.
-        steps_per_epoch: The last batch of an epoch may be short; it is kept.
+        steps_per_epoch: The last batch of an epoch may be short; it is kept. One of a single image
+            goes with the batch before it, which is then larger by one: BatchNorm has nothing to
+            average over in one image's map of 1x1, and there are no relations to learn.
+        smallest_batch: Images of the smallest batch; 1 only where no batch can be larger.
         num_views: How many views of each image can occur; None where images are mixed, for then
             hardly one occurs twice.
     """
@@ -119,7 +122,9 @@ class TrainView:
         self._device = device
         self._plan: _EpochPlan | None = None
         self.num_examples = len(selected_M)
-        self.steps_per_epoch = math.ceil(self.num_examples / batch_size)
+        self.steps_per_epoch = steps_per_epoch(self.num_examples, batch_size)
+        first_and_last = (self._ends_of(step) for step in (0, self.steps_per_epoch - 1))
+        self.smallest_batch = min(end - start for start, end in first_and_last)
         is_mixed = not isinstance(transfer.mix, NoMix)
         self.num_views = None if is_mixed else self._augmentation.num_views
 
@@ -131,7 +136,8 @@ class TrainView:
         """
         if not 0 <= step_in_epoch < self.steps_per_epoch:
             raise IndexError(f"step {step_in_epoch} of {self.steps_per_epoch} in an epoch")
-        return min(self._batch_size, self.num_examples - step_in_epoch * self._batch_size)
+        start, end = self._ends_of(step_in_epoch)
+        return end - start
 
     def batch(self, epoch: int, step_in_epoch: int, *, rows: slice | None = None) -> Batch:
         """Make the batch of one step, or only some rows of it; both arguments count from 0.
@@ -142,12 +148,12 @@ class TrainView:
         if rows is not None and not isinstance(self._mix, NoMix):
             # An image is mixed with the one before it in the whole batch.
             return self.batch(epoch, step_in_epoch).part(rows)
-        size = self.num_images(step_in_epoch)
+        if not 0 <= step_in_epoch < self.steps_per_epoch:
+            raise IndexError(f"step {step_in_epoch} of {self.steps_per_epoch} in an epoch")
         if self._plan is None or self._plan.epoch != epoch:
             self._plan = self._draw_plan(epoch)
-        start = step_in_epoch * self._batch_size
-        order_B = self._plan.order_M[start : start + size]
-        view_B = self._plan.view_M[start : start + size]
+        start, end = self._ends_of(step_in_epoch)
+        order_B, view_B = self._plan.order_M[start:end], self._plan.view_M[start:end]
         if rows is not None:
             order_B, view_B = order_B[rows], view_B[rows]
         images_BHWC = self._augmentation.apply(self._images_MHWC.index_select(0, order_B), view_B)
@@ -161,6 +167,12 @@ class TrainView:
         if self._plan.mix is None:
             return batch
         return _mixed(batch, self._plan.mix.part(start, len(order_B)))
+
+    def _ends_of(self, step_in_epoch: int) -> tuple[int, int]:
+        """Give where a batch begins and ends in the order of its epoch."""
+        start = step_in_epoch * self._batch_size
+        is_last = step_in_epoch + 1 == self.steps_per_epoch
+        return start, self.num_examples if is_last else start + self._batch_size
 
     def _draw_plan(self, epoch: int) -> _EpochPlan:
         order = torch.Generator().manual_seed(derive_seed(self._seed, "order", epoch))

@@ -48,6 +48,7 @@ def line_chart(
     *,
     title: str,
     x_label: str,
+    x_from: float | None = None,
     references: Sequence[ReferenceLine] = (),
     marks: Sequence[ChartMark] = (),
     write: Callable[[float], str] = axis_number,
@@ -61,6 +62,7 @@ def line_chart(
         lines: What to draw.
         title: For those who cannot see the picture.
         x_label: Under the horizontal axis.
+        x_from: Where that axis begins, if not later than the first point; None: at that point.
         references: Levels to draw beside the curves.
         marks: Places to mark; those that no curve reaches are left out.
         write: Writes a value, at the vertical axis and in the legend.
@@ -69,7 +71,7 @@ def line_chart(
     if not drawn:
         return element("p", "No point was recorded.", class_="note")
     xs = [x for line in drawn for x in line.xs]
-    left, right = min(xs), max(xs)
+    left, right = min(xs if x_from is None else [x_from, *xs]), max(xs)
     x_axis = Axis(left, max(right, left + 1), _LEFT, _WIDTH - _RIGHT)
     settled = [y for line in drawn for y in line.ys[int(_STEEP_SHARE * len(line.ys)) :]]
     levels = [one.y for one in references]

@@ -1,9 +1,8 @@
 """`report.html`: the whole evaluation on one page that needs nothing else, script or network."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 from kdcore.export.atomic import write_text
 from kdcore.export.heat_map import MAX_CLASSES, confusion_heat_map
@@ -20,7 +19,8 @@ from kdcore.export.report_tables import (
     measures_table,
 )
 from kdcore.export.series import MetricSeries
-from kdcore.report import Report
+from kdcore.pairing import pairs_in_words
+from kdcore.report import Report, in_report_order
 from kdcore.spec import AnyJob, DistillJob, EvaluateJob, TrainJob
 from kdcore.spec.runs import PlannedRun, plan_runs
 
@@ -55,11 +55,9 @@ def write_report_html(
     *,
     spec: AnyJob,
     series: Sequence[MetricSeries] = (),
-    stage_starts: Mapping[str, int] = MappingProxyType({}),
 ) -> Path:
     """Write the page; gives `path`."""
-    page = render_report(report, spec=spec, series=series, stage_starts=stage_starts)
-    return write_text(path, page)
+    return write_text(path, render_report(report, spec=spec, series=series))
 
 
 def render_report(
@@ -67,12 +65,11 @@ def render_report(
     *,
     spec: AnyJob,
     series: Sequence[MetricSeries] = (),
-    stage_starts: Mapping[str, int] = MappingProxyType({}),
 ) -> str:
     """Make the page: tables, curves and confusion matrices, for light and dark screens.
 
     Everything that comes from people (names of job and classes, tags) is escaped. Where training
-    had several stages, `stage_starts` marks in the curves the step at which each one began.
+    had several stages, the curves mark the step at which each one began.
     """
     what = _TITLES[report.kind]
     title = spec.name or what
@@ -88,7 +85,7 @@ def render_report(
         *(_scores_section(report, split) for split in splits),
         *(calibration_sections(report, split) for split in splits),
         _cost_section(report),
-        element("div", *metric_charts(report, series, stage_starts), class_="pair"),
+        element("div", *metric_charts(report, series), class_="pair"),
         *(_classes_sections(report, split) for split in splits),
         _environment_section(report, spec),
     )
@@ -163,6 +160,7 @@ def _training_facts(report: Report, spec: TrainJob | DistillJob) -> list[tuple[s
     return [
         ("Trained on", spec.transfer.dataset or spec.dataset),
         *_teaching_facts(report, spec),
+        *_stage_facts(report),
         ("Precision in training", report.environment.precision),
         ("Seed", str(report.environment.seed)),
     ]
@@ -176,10 +174,23 @@ def _teaching_facts(report: Report, spec: AnyJob) -> list[tuple[str, str]]:
         for run, column in report.columns.items()
         if column.balanced_accuracy_beforehand is not None
     ]
-    facts = [("Learned", "; ".join(learned))] if isinstance(spec, DistillJob) else []
+    facts = []
+    if isinstance(spec, DistillJob):
+        facts = [("Method", spec.method.name), ("Learned", "; ".join(learned))]
+        layers = pairs_in_words(spec.method)
+        facts += [("Layers", layers)] if layers else []
     if known:
         facts.append(("On train images beforehand, mean over classes", ", ".join(known)))
     return facts
+
+
+def _stage_facts(report: Report) -> list[tuple[str, str]]:
+    """Say how long each network was trained, stage by stage."""
+    lengths = [
+        f"{run} {', '.join(f'{stage.name} {stage.num_steps:,}' for stage in report.stages[run])}"
+        for run in in_report_order(report.stages)
+    ]
+    return [("Optimizer steps", "; ".join(lengths))] if lengths else []
 
 
 def _source(planned: PlannedRun) -> str:

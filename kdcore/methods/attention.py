@@ -36,8 +36,9 @@ def attention_loss(student_BCHW: torch.Tensor, teacher_BCHW: torch.Tensor) -> to
     """Compute 1/(B·S) · Σ_B ‖a_s − a_t‖², a scalar; the two may differ in channels.
 
     Averaged over the batch and over places, as in the authors' code that the usual weight of 1000
-    belongs to; the paper writes norms that are not squared. Where the two differ in height or
-    width, each is average-pooled (adaptively) to the smaller of both.
+    belongs to (the paper: 10³ over the elements of the map and of the batch); the paper writes
+    norms that are not squared. Where the two differ in height or width, each is average-pooled
+    (adaptively) to the smaller of both.
     """
     size = (
         min(student_BCHW.shape[2], teacher_BCHW.shape[2]),

@@ -1,5 +1,7 @@
 """From a method's spec to its stages: the list of every method that can run."""
 
+from typing import assert_never
+
 from kdcore.methods.attention import attention_stages
 from kdcore.methods.crd import crd_stages
 from kdcore.methods.cross_entropy import CrossEntropy
@@ -73,10 +75,12 @@ def build_stages(method: MethodSpec | None, inputs: MethodInputs) -> tuple[Metho
             return mutual_learning_stages(method, inputs)
         case Rkd():
             return rkd_stages(method)
-        case SelfDistillation():  # pragma: no branch  # mypy holds that every method has a case
+        case SelfDistillation():
             return self_distillation_stages(method)
         case SimKd():
             return simkd_stages(method, inputs)
+        case _:
+            assert_never(method)
 
 
 def label_stages() -> tuple[MethodStage, ...]:

@@ -3,7 +3,8 @@
 The hints of FitNets (Romero and others, arXiv:1412.6550) in one stage with the task, between any
 number of layers: loss = ce_weight · CE + kd_weight · T²/B · Σ KL +
 feature_weight · Σ_pairs 1/(B·n) · Σ_B ‖r(F_s) − F_t‖², the last being `layer_distance`; B batch,
-n numbers of the teacher's layer for one image, r the adapter that the pair names, or none.
+n numbers of the teacher's layer for one image, r the adapter that the pair names, or none. The
+paper has no such weight; 1, the default, is what the hint has in a stage of its own.
 """
 
 from kdcore.methods.layer_distance import layer_distance

@@ -48,7 +48,9 @@ def fsp_loss(student_BMN: torch.Tensor, teacher_BMN: torch.Tensor) -> torch.Tens
     """Compute 1/B · Σ_B ‖G_t − G_s‖²_F of one flow's matrices, a scalar.
 
     Squares are summed over both channels and averaged over the batch. Averaged over the channels
-    as well it would be M·N times smaller (512 times for 16 and 32), and with it the steps.
+    as well it would be M·N times smaller (512 times for 16 and 32), and with it the steps. As it
+    is, its scale is that of activations to the fourth power times M·N: thousands on trained
+    networks, where gradient descent at the paper's rate of 0.001 can diverge.
     Computed in float32, or float64 for float64 matrices, also inside autocast.
     """
     with no_autocast(student_BMN):

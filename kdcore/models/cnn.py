@@ -8,6 +8,7 @@ from torch import nn
 
 from kdcore.catalog.cnn_shapes import PlannedLayer, features_after, plan_cnn
 from kdcore.models.activations import make_activation
+from kdcore.models.pointwise_convolution import make_convolution
 from kdcore.spec.architectures import ActivationLayer, Cnn, Conv, Dropout, Linear, Norm, Pool
 from kdcore.spec.networks import ImageInput
 
@@ -37,7 +38,7 @@ def _make_layer(planned: PlannedLayer) -> nn.Module:
     entering = planned.input_shape[0]
     match planned.layer:
         case Conv() as conv:
-            return nn.Conv2d(
+            return make_convolution(
                 entering,
                 conv.channels,
                 conv.kernel_size,

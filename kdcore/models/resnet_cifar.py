@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from kdcore.models.pointwise_convolution import make_convolution
 from kdcore.spec.architectures import ResnetCifar
 from kdcore.spec.networks import ImageInput
 
@@ -23,7 +24,7 @@ class BasicBlock(nn.Module):
         self.downsample: nn.Sequential | None = None
         if stride != 1 or entering != leaving:
             self.downsample = nn.Sequential(
-                nn.Conv2d(entering, leaving, 1, stride=stride, bias=False),
+                make_convolution(entering, leaving, 1, stride=stride, padding=0, bias=False),
                 nn.BatchNorm2d(leaving),
             )
 

@@ -1,6 +1,7 @@
 """Choosing the layers of a method: one rule for each `PAIRING` that a method can declare."""
 
 from collections.abc import Sequence
+from math import prod
 
 from kdcore.errors import IncompatibleInputs
 from kdcore.pairing.fit import TwoNetworks, channels_of, fitting_adapter, list_names
@@ -44,7 +45,8 @@ def _apply_rule(method: MethodFields, networks: TwoNetworks) -> Pairs:
         case "none":
             return ()
         case "stages":
-            return tuple(_pair(names, fitting, networks) for names in _ends(fitting, networks))
+            large = _with_places(_ends(fitting, networks), method.FEWEST_PLACES, networks)
+            return tuple(_pair(names, fitting, networks) for names in large)
         case "middle":
             names = _middle(_ends(fitting, networks))
             return tuple(_pair(each, fitting, networks, always_adapted=True) for each in names)
@@ -72,6 +74,15 @@ def _ends(fitting: FittingShapes, networks: TwoNetworks) -> Sequence[Names]:
         strict=False,  # what the deeper network has more lies before
     )
     return list(from_the_end)[::-1]
+
+
+def _with_places(names: Sequence[Names], fewest: int, networks: TwoNetworks) -> Sequence[Names]:
+    """Leave out maps with fewer places, but not the first and largest of all."""
+    return [
+        (student, teacher)
+        for index, (student, teacher) in enumerate(names)
+        if index == 0 or prod(networks.student[student][1:]) >= fewest
+    ]
 
 
 def _middle(names: Sequence[Names]) -> Sequence[Names]:

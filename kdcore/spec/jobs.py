@@ -12,9 +12,9 @@ from kdcore.spec.calibration import BestOnValidation, CalibrationSpec, NoCalibra
 from kdcore.spec.evaluation import EvaluateJob, EvaluationSpec
 from kdcore.spec.methods import LogitKd, MethodSpec, SelfDistillation
 from kdcore.spec.methods.base import MAX_TEACHERS
-from kdcore.spec.stages import SINGLE_STAGE, check_stage_names
+from kdcore.spec.stages import SINGLE_STAGE, check_stages
 from kdcore.spec.training import TrainingSpec
-from kdcore.spec.transfer import TransferSpec
+from kdcore.spec.transfer import NoMix, TransferSpec
 
 ExportFormat = Literal["safetensors", "onnx", "torch_export"]
 TeacherAverage = Literal["probabilities", "logits"]
@@ -84,7 +84,7 @@ class TrainJob(_TrainingFields):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        check_stage_names(SINGLE_STAGE, self.training)
+        check_stages(SINGLE_STAGE, self.training)
         return self
 
 
@@ -181,7 +181,7 @@ class DistillJob(_TrainingFields):
 
     @model_validator(mode="after")
     def _check_stages(self) -> Self:
-        check_stage_names(self.method.STAGES, self.training)
+        check_stages(self.method.STAGES, self.training)
         return self
 
     @model_validator(mode="after")
@@ -211,6 +211,18 @@ class DistillJob(_TrainingFields):
                 "control_needs_labels",
                 "The control learns from labels; set control to false, or unlabeled to false.",
                 field="control",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_mix(self) -> Self:
+        if not self.method.TAKES_MIXES and not isinstance(self.transfer.mix, NoMix):
+            raise problem(
+                "mix_without_meaning",
+                f"method.name is {self.method.name}, which tells images apart one by one, and "
+                f"transfer.mix is {self.transfer.mix.name}, which makes one of two; leave "
+                "transfer.mix out, or take another method.",
+                field="transfer/mix",
             )
         return self
 

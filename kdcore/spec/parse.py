@@ -22,12 +22,26 @@ _CODES = {
     "missing": "field_missing",
     "union_tag_not_found": "field_missing",
     "union_tag_invalid": "unknown_choice",
+    "model_attributes_type": "object_type",
+    "model_type": "object_type",
+    "dict_type": "object_type",
+    "tuple_type": "list_type",
     "literal_error": "unknown_choice",
     "greater_than": "out_of_range",
     "greater_than_equal": "out_of_range",
     "less_than": "out_of_range",
     "less_than_equal": "out_of_range",
     "finite_number": "out_of_range",
+}
+
+_MESSAGES = {
+    "missing": "This field is required.",
+    "model_attributes_type": "This must be an object: {…}.",
+    "model_type": "This must be an object: {…}.",
+    "dict_type": "This must be an object: {…}.",
+    "tuple_type": "This must be a list: […].",
+    "list_type": "This must be a list: […].",
+    "json_invalid": "The body is not valid JSON.",
 }
 
 
@@ -91,7 +105,11 @@ def _problem(item: Mapping[str, Any], document: Any) -> Problem:
     elif item["type"] == "unknown_architecture" and "field" not in context:
         path.append("architecture")
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
-    return Problem(pointer, _CODES.get(item["type"], item["type"]), _message(item, context))
+    message = _message(item, context)
+    if item["type"] == "union_tag_not_found":
+        meant = path[-2] if len(path) > 1 else "kind of job"
+        message = f"This field is required; it says which {meant} is meant."
+    return Problem(pointer, _CODES.get(item["type"], item["type"]), message)
 
 
 def _path_in_document(loc: tuple[Any, ...], document: Any, *, missing: bool) -> list[str]:
@@ -111,15 +129,13 @@ def _path_in_document(loc: tuple[Any, ...], document: Any, *, missing: bool) -> 
 
 
 def _message(item: Mapping[str, Any], context: dict[str, Any]) -> str:
-    match item["type"]:
-        case "missing":
-            return "This field is required."
-        case "union_tag_not_found":
-            return f"This field is required; it says which of these is meant: {_choices(context)}."
+    kind = str(item["type"])
+    if kind in _MESSAGES:
+        return _MESSAGES[kind]
+    match kind:
         case "union_tag_invalid":
-            return f"{context['tag']!r} is not known here. Choose one of {_choices(context)}."
-        case "json_invalid":
-            return "The body is not valid JSON."
+            choices = str(context["expected_tags"]).replace("'", "")
+            return f"{context['tag']!r} is not known here. Choose one of {choices}."
         case "too_short" | "too_long":
             return f"{str(item['msg']).replace('Tuple', 'This list').rstrip('.')}."
         case _:
@@ -133,7 +149,3 @@ def _number_given(item: Mapping[str, Any]) -> str:
     if isinstance(given, bool) or not isinstance(given, int | float):
         return ""
     return f", not {given}" if abs(given) < _LONGEST_NUMBER else ""
-
-
-def _choices(context: dict[str, Any]) -> str:
-    return str(context.get("expected_tags", "the documented kinds")).replace("'", "")

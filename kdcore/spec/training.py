@@ -111,7 +111,9 @@ class StageSpec(SpecModel):
         None, ge=1, le=10**9, description="Length in optimizer steps, instead of num_epochs."
     )
     optimizer: OptimizerSpec | None = Field(
-        None, description="Each stage begins with a new optimizer, whether named here or not."
+        None,
+        description="Each stage begins with a new optimizer, whether named here or not; left out, "
+        "it is the method's own for the stage if it has one, else that of training.",
     )
     schedule: ScheduleSpec | None = None
 

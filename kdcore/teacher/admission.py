@@ -51,6 +51,7 @@ def admit_teachers(
     admitted = []
     for index, description in enumerate(teachers.descriptions):
         name = "teacher" if is_alone else f"teacher_{index + 1}"
+        called = "The teacher" if is_alone else f"Teacher {index + 1}"
         if not has_classes(description, classes):
             message = f"{name}: has other classes than the dataset, so it gets no scores"
             admitted.append(AdmittedTeacher(None, has_classes=False, message=message))
@@ -61,7 +62,7 @@ def admit_teachers(
             check = check_teacher(classifier, labelled, device=compute.device)
         is_weak = check is not None and check.is_near_chance
         if check is not None and is_weak and reads_logits and spec.on_weak_teacher == "refuse":
-            raise _near_chance(check, description, classes, index=index)
+            raise _near_chance(check, description, classes, called=called, index=index)
         knows = reads_logits or not is_weak
         admitted.append(AdmittedTeacher(check, knows, f"{name}: {_says(check)}"))
     return tuple(admitted)
@@ -95,12 +96,13 @@ def _near_chance(
     description: NetworkDescription,
     classes: tuple[str, ...],
     *,
+    called: str,
     index: int,
 ) -> IncompatibleInputs:
     own = f"[{list_classes(description.class_names)}]" if description.class_names else "not named"
     return IncompatibleInputs(
         "teacher_near_chance",
-        f"The teacher knows hardly more of the dataset than guessing: {_score(check)}. Its classes "
+        f"{called} knows hardly more of the dataset than guessing: {_score(check)}. Its classes "
         f"are {own}, the dataset's are [{list_classes(classes)}]; output i must mean label i. Take "
         "another teacher, or one with this order of classes. If it is meant to be like this, set "
         'on_weak_teacher to "warn".',

@@ -31,6 +31,8 @@ class CheckpointHeader(BaseModel):
     run: Run
     stage_index: int
     """Which stage of the run, from 0; its optimizer and objective are what is kept."""
+    training_stage: str | None = None
+    """That stage's name; None in checkpoints of older versions."""
     step: int
     """Optimizer steps finished in this run."""
     total_steps: int

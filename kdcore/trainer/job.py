@@ -10,7 +10,7 @@ from kdcore.devices import Compute
 from kdcore.distributed import ALONE, World
 from kdcore.errors import IncompatibleInputs
 from kdcore.models import load_weights
-from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed, StageStarted
+from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed
 from kdcore.report import Run
 from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
 from kdcore.trainer.history import History
@@ -68,11 +68,7 @@ class JobTrainer:
         if state is not None:
             self.finished = dict(state.finished)
             self.log = list(state.header.log)
-            header = state.header
-            self.controls.report(
-                Resumed(run=header.run, step=header.step, total_steps=header.total_steps)
-            )
-            self.say(f"resumed {state.header.run} at step {state.header.step}")
+            self._tell_resumed(state.header)
 
     @property
     def trained_seconds(self) -> float:
@@ -97,8 +93,6 @@ class JobTrainer:
         """
         for run in self.runs:
             if run not in self.finished:
-                stage = "control" if run == "control" else "training"
-                self.controls.report(StageStarted(stage=stage))
                 self._train_run(run)
         return self.finished
 
@@ -108,7 +102,7 @@ class JobTrainer:
         if self.resumed is not None and self.resumed.header.run == run:
             _restore(loop, self.resumed)
         self.say(
-            f"{run}: {plan.num_steps} steps of {plan.training.batch_size} images on "
+            f"{run}: {_lengths(plan)} of {plan.training.batch_size} images on "
             f"{self._devices()} in {self.compute.precision}"
         )
         watch = Watch(
@@ -155,6 +149,7 @@ class JobTrainer:
             job_digest=self.digest,
             run=plan.run,
             stage_index=loop.stage_index,
+            training_stage=loop.stage.name,
             step=loop.step,
             total_steps=total_steps,
             num_threads=self.compute.num_threads,
@@ -173,9 +168,9 @@ class JobTrainer:
             finished=self.finished,
             history=self.recorder.history,
         )
-        self._write(state)
+        self._write(state, training_stage=loop.stage.name)
 
-    def _write(self, state: JobState) -> None:
+    def _write(self, state: JobState, *, training_stage: str) -> None:
         self._saved_total_steps = state.header.total_steps
         if self.world.rank:
             return
@@ -187,10 +182,31 @@ class JobTrainer:
                 sha256=saved.sha256,
                 size_bytes=saved.size_bytes,
                 run=state.header.run,
+                training_stage=training_stage,
                 step=state.header.step,
                 total_steps=state.header.total_steps,
             )
         )
+
+    def _tell_resumed(self, header: CheckpointHeader) -> None:
+        self.controls.report(
+            Resumed(
+                run=header.run,
+                training_stage=header.training_stage,
+                step=header.step,
+                total_steps=header.total_steps,
+            )
+        )
+        within = f" of stage {header.training_stage}" if header.training_stage else ""
+        self.say(f"resumed {header.run} at step {header.step}{within}")
+
+
+def _lengths(plan: RunPlan) -> str:
+    """Say how many steps a run has and, of several stages, each of them."""
+    if len(plan.stages) == 1:
+        return f"{plan.num_steps} steps"
+    each = ", ".join(f"{stage.name} {stage.num_steps}" for stage in plan.stages)
+    return f"{plan.num_steps} steps ({each})"
 
 
 def _copy_of(network: nn.Module) -> Tensors:

@@ -13,12 +13,14 @@ from torch import nn
 from kdcore.data import Batch
 from kdcore.devices import Compute
 from kdcore.distributed import ALONE, World
-from kdcore.errors import Diverged, Interrupted, TimeLimitReached
+from kdcore.errors import Interrupted, TimeLimitReached
 from kdcore.features import Observation, Tapped
 from kdcore.methods import LossTerms, Objective
 from kdcore.methods.shared_step import SharedBatch
-from kdcore.progress import Reporter
+from kdcore.progress import Reporter, StageStarted
 from kdcore.seeds import derive_seed
+from kdcore.trainer.batch_statistics import refuse_single_values
+from kdcore.trainer.divergence import diverged
 from kdcore.trainer.loss_window import LossWindow
 from kdcore.trainer.optimizers import build_optimizer, set_learning_rate
 from kdcore.trainer.pace import Pace
@@ -97,14 +99,19 @@ class TrainingLoop:
             Interrupted: after a checkpoint, when `watch.should_stop()` says so.
             TimeLimitReached: after a checkpoint, when the job's time is used up.
             Diverged: when a reading of the loss is not finite.
+            IncompatibleInputs: batches are of one image, and BatchNorm needs more.
         """
         plan = self.plan
         pace = Pace(plan, self.recorder, watch.report)
         self._set_training()
+        if plan.view.smallest_batch == 1:
+            refuse_single_values([self.network, *(stage.objective for stage in plan.stages)])
+        self._tell_stage(watch.report)
         while self.step < plan.num_steps:
             if self.step == self.stage.end_step:
                 self.enter_stage(self.stage_index + 1)
                 self._set_training()
+                self._tell_stage(watch.report)
             self._stop_or_save_if_asked(watch)
             epoch, step_in_epoch = divmod(self.step, plan.view.steps_per_epoch)
             losses = self._take_step(epoch, step_in_epoch)
@@ -116,16 +123,16 @@ class TrainingLoop:
                 self._read_losses(wait=False)
             if self._is_evaluation_due(epoch + 1, ended_epoch=ended_epoch):
                 self._evaluate(evaluate)
-            pace.report_if_due(self.step)
+            pace.report_if_due(self.step, self.stage.name)
         self._record_landed(wait=True)
-        pace.report_now(self.step)
+        pace.report_now(self.step, self.stage.name)
 
     def save(self, watch: Watch) -> None:
         """Record every reading so far, then write a checkpoint. A diverged state is never kept."""
         self._record_landed(wait=True)
         sums, _ = self.window.state()
         if not all(bool(value.isfinite().all()) for value in sums.values()):
-            self._raise_diverged(self.step)
+            raise diverged(self.plan, self.step)
         watch.save(self)
 
     def _take_step(self, epoch: int, step_in_epoch: int) -> LossTerms:
@@ -178,6 +185,16 @@ class TrainingLoop:
         self.network.train()
         self.objective.train()
 
+    def _tell_stage(self, report: Reporter) -> None:
+        report(
+            StageStarted(
+                stage="control" if self.plan.run == "control" else "training",
+                run=self.plan.run,
+                training_stage=self.stage.name,
+                step=self.step,
+            )
+        )
+
     def _stop_or_save_if_asked(self, watch: Watch) -> None:
         decision = self.world.agreed(_decide(watch))
         if decision == Decision.GO_ON:
@@ -198,15 +215,8 @@ class TrainingLoop:
     def _record_landed(self, *, wait: bool) -> None:
         for reading in self.window.readings(wait=wait):
             if not all(math.isfinite(value) for value in reading.means.values()):
-                self._raise_diverged(reading.step)
+                raise diverged(self.plan, reading.step)
             self.recorder.add(self.plan.run, reading.step, reading.means)
-
-    def _raise_diverged(self, step: int) -> None:
-        raise Diverged(
-            "The loss is no longer a finite number. Lower training.optimizer.learning_rate, add "
-            "warmup_epochs, or set training.gradient_clip_norm.",
-            step=step,
-        )
 
     def _is_reading_due(self) -> bool:
         # A window never spans two stages: their losses are not of one kind.

@@ -32,12 +32,12 @@ class Pace:
         """Count the images of one step."""
         self._images += num_images
 
-    def report_if_due(self, step: int) -> None:
+    def report_if_due(self, step: int, training_stage: str) -> None:
         """Report if the last report is half a second old."""
         if time.monotonic() - self._last_time >= _SECONDS_BETWEEN_REPORTS:
-            self.report_now(step)
+            self.report_now(step, training_stage)
 
-    def report_now(self, step: int) -> None:
+    def report_now(self, step: int, training_stage: str) -> None:
         """Report speed since the last report (smoothed), and what remains at that speed."""
         now = time.monotonic()
         elapsed = now - self._last_time
@@ -48,9 +48,9 @@ class Pace:
                 newest if not smoothed else (_SMOOTHING * newest + (1 - _SMOOTHING) * smoothed)
             )
         self._last_time, self._images = now, 0
-        self._report(self._progress(step))
+        self._report(self._progress(step, training_stage))
 
-    def _progress(self, step: int) -> Progress:
+    def _progress(self, step: int, training_stage: str) -> Progress:
         plan = self._plan
         speed = self._images_per_second
         done = plan.steps_before + step
@@ -59,6 +59,7 @@ class Pace:
         remaining = steps_left * plan.view.num_examples / plan.view.steps_per_epoch
         return Progress(
             run=plan.run,
+            training_stage=training_stage,
             fraction=min(1.0, done / plan.job_steps),
             epoch=step // plan.view.steps_per_epoch,
             num_epochs=plan.num_epochs,

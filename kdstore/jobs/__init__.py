@@ -14,6 +14,7 @@ from kdstore.jobs.attempts import (
     heartbeat,
     resumed,
     set_progress,
+    set_spec,
     set_stage,
 )
 from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, release
@@ -58,6 +59,7 @@ __all__ = [
     "resumed",
     "retry",
     "set_progress",
+    "set_spec",
     "set_stage",
     "sweep",
 ]

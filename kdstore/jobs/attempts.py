@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from kdcore.progress import Progress, Stage
+from kdcore.progress import Progress, Resumed, StageStarted
 from kdcore.report import Run
-from kdcore.spec import WantedDevice
+from kdcore.spec import AnyJob, WantedDevice
 from kdstore import events, metrics
 from kdstore import fence as fences
 from kdstore.db import now
@@ -116,15 +116,30 @@ def heartbeat(
     return owned.status
 
 
-def set_stage(session: Session, fence: Fence, stage: Stage) -> None:
+def set_stage(session: Session, fence: Fence, started: StageStarted) -> None:
     """Say which stage the attempt has entered.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
-    owned = fences.write(session, fence, stage=stage)
-    entered = events.StageEntered(attempt=fence.attempt, stage=stage)
+    owned = fences.write(session, fence, stage=started.stage)
+    entered = events.StageEntered(
+        attempt=fence.attempt,
+        stage=started.stage,
+        run=started.run,
+        training_stage=started.training_stage,
+        step=started.step,
+    )
     events.append(session, fence.job_id, entered, at=owned.at)
+
+
+def set_spec(session: Session, fence: Fence, spec: AnyJob) -> None:
+    """Keep the spec with what a run has decided: pairs of layers that no torch-free part knows.
+
+    Raises:
+        AttemptLost: the attempt no longer owns the job.
+    """
+    fences.write(session, fence, spec=spec.model_dump(mode="json"))
 
 
 def set_progress(session: Session, fence: Fence, progress: Progress) -> None:
@@ -136,10 +151,8 @@ def set_progress(session: Session, fence: Fence, progress: Progress) -> None:
     fences.write(session, fence, progress=progress.model_dump(mode="json", exclude={"type"}))
 
 
-def resumed(
-    session: Session, fence: Fence, *, run: Run | None, step: int, total_steps: int
-) -> None:
-    """Say where training goes on: at `step` of `run`, or, with no run, from the very start.
+def resumed(session: Session, fence: Fence, resumption: Resumed | None) -> None:
+    """Say where training goes on; None: from the very start.
 
     Metric points after that are forgotten, since the attempt writes them again. Call it once,
     before the attempt's first metrics.
@@ -148,14 +161,20 @@ def resumed(
         AttemptLost: the attempt no longer owns the job.
     """
     owned = fences.write(session, fence)
+    run, step = (resumption.run, resumption.step) if resumption else (None, 0)
     metrics.rewind(session, fence.job_id, run=run, step=step)
     session.execute(
         update(Attempt)
         .where(Attempt.job_id == fence.job_id, Attempt.number == fence.attempt)
-        .values(resumed_from_step=total_steps if run is not None else None)
+        .values(resumed_from_step=resumption.total_steps if resumption else None)
         .execution_options(synchronize_session=False)
     )
-    event = events.AttemptResumed(attempt=fence.attempt, run=run, step=step)
+    event = events.AttemptResumed(
+        attempt=fence.attempt,
+        run=run,
+        training_stage=resumption.training_stage if resumption else None,
+        step=step,
+    )
     events.append(session, fence.job_id, event, at=owned.at)
 
 
@@ -164,6 +183,7 @@ class NewCheckpoint:
     """A checkpoint whose object is whole in object storage."""
 
     run: Run
+    training_stage: str
     step: int
     total_steps: int
     object_key: str
@@ -197,6 +217,7 @@ def checkpointed(session: Session, fence: Fence, checkpoint: NewCheckpoint) -> t
     event = events.CheckpointStored(
         attempt=fence.attempt,
         run=checkpoint.run,
+        training_stage=checkpoint.training_stage,
         step=checkpoint.step,
         total_steps=checkpoint.total_steps,
     )

@@ -3,17 +3,20 @@
 import sys
 from pathlib import Path
 
+from recipes.pages.fsp import write_fsp
 from recipes.pages.newest import newest_result
 from recipes.pages.omitted import write_omitted
+from recipes.pages.overview import write_overview
 from recipes.pages.temperature import write_temperatures
 from recipes.pages.zoo import zoo_page
 from recipes.result import RecipeResult
 
-ROOT = Path(__file__).parents[2]
+RECIPES = Path(__file__).parents[1]
+ROOT = RECIPES.parent
 
 
 def main() -> int:
-    """Write the zoo, the omitted classes, and the measured part of the page on temperatures."""
+    """Write the zoo, FSP, omitted classes, and what is measured of temperatures and all recipes."""
     results, docs = ROOT / "benchmarks" / "results", ROOT / "docs"
     if zoos := _newest(results, "cifar10_zoo", "digits_zoo"):
         (docs / "zoo.md").write_text(zoo_page(zoos))
@@ -25,6 +28,13 @@ def main() -> int:
     if found := _newest(results, "mnist_omitted", "cifar10_slides"):
         write_omitted(found, docs)
         print("wrote docs/omitted_classes.md and its pictures")
+    if found := _newest(results, "cifar10_fsp", "digits_fsp"):
+        write_fsp(found, docs)
+        print("wrote docs/fsp.md and its pictures")
+    names = sorted(path.parent.name for path in RECIPES.glob("*/recipe.json"))
+    if found := _newest(results, *names):
+        write_overview(found, RECIPES / "README.md")
+        print("wrote recipes/README.md")
     return 0
 
 

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kdcore.export.heat_map import confusion_heat_map
-from kdcore.export.markdown import markdown_table
-from kdcore.report import SplitScores
-from recipes.result import Calibrated, Comparison, Group, RecipeResult
-from recipes.tables import expectation_text, spread_text
+from recipes.pages.pictures import stand_alone
+from recipes.pages.setting import MADE, comparison_table, setting
+from recipes.result import Calibrated, Group, RecipeResult
 
-# Pictures in Markdown have no page around them that would give them a style.
 _STYLE = (
     "text{font:12px system-ui,sans-serif}.tick{fill:#667085}.frame{fill:none;stroke:#e3e1dc}"
     ".right{fill:#1f6feb}.wrong{fill:#d9730d}.number{fill:#1d2330}.number.strong{fill:#fff}"
@@ -20,7 +18,7 @@ def write_omitted(results: Sequence[RecipeResult], docs: Path) -> None:
     """Write the page and its pictures, a section for each result."""
     (docs / "images").mkdir(exist_ok=True)
     sections = [_section(result, docs / "images") for result in results]
-    parts = ["# Classes that a student has never seen", _ABOUT, *sections, _MADE]
+    parts = ["# Classes that a student has never seen", _ABOUT, *sections, MADE]
     (docs / "omitted_classes.md").write_text("\n\n".join(parts) + "\n")
 
 
@@ -31,17 +29,15 @@ _ABOUT = (
     "after training: by given numbers, or so that the mean answer on unlabelled training images is "
     "the class prior (`match_prior`), which looks at no test image."
 )
-_MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
 
 def _section(result: RecipeResult, images: Path) -> str:
-    rows = [_row(comparison) for comparison in result.comparisons if comparison.measured]
     # Of each step the first group stands for the others.
     pictured = {group.step: group for group in reversed(result.groups) if group.calibrated}
     parts = [
         f"## {result.title}",
-        f"{result.source}. Scale `{result.scale}`: {result.scale_summary}; {result.date}.",
-        markdown_table(["", "published", "measured, mean (range)"], rows),
+        *setting(result),
+        comparison_table(result),
         *(
             _pictures(result, group, column, images)
             for group in reversed(pictured.values())
@@ -51,20 +47,14 @@ def _section(result: RecipeResult, images: Path) -> str:
     return "\n\n".join(parts)
 
 
-def _row(comparison: Comparison) -> list[str]:
-    expected, measured = comparison.expectation, comparison.measured
-    percent = expected.measure == "accuracy"
-    shown = "" if measured is None else spread_text(measured, percent=percent)
-    return [expected.what, expectation_text(expected.published, percent=percent), shown]
-
-
 def _pictures(result: RecipeResult, group: Group, column: str, images: Path) -> str:
     name = "_".join([result.recipe, group.step, *group.point.values(), column])
     calibrated = group.calibrated[column]
     what = f"{column} of {group.step}, {', '.join(group.point.values())}, seed {group.seeds[0]}"
     names = result.dataset.class_names
     for when, scores in (("before", calibrated.before), ("after", calibrated.after)):
-        (images / f"{name}_{when}.svg").write_text(_picture(scores, names, f"{what}, {when}"))
+        drawing = confusion_heat_map(scores, names, title=f"{what}, {when}")
+        (images / f"{name}_{when}.svg").write_text(stand_alone(drawing, _STYLE))
     return (
         f"{what[0].upper()}{what[1:]}: {calibrated.before.num_errors} errors before, "
         f"{calibrated.after.num_errors} after; offsets {_offsets(calibrated, names)}.\n\n"
@@ -79,9 +69,3 @@ def _offsets(calibrated: Calibrated, names: tuple[str, ...]) -> str:
         for name, offset in zip(names, calibrated.offsets, strict=True)
         if abs(offset) >= 0.005
     )
-
-
-def _picture(scores: SplitScores, names: tuple[str, ...], title: str) -> str:
-    opening, _, rest = confusion_heat_map(scores, names, title=title).partition(">")
-    named = opening.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
-    return f"{named}><style>{_STYLE}</style>{rest}\n"

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from kdcore.export.line_chart import ChartLine, line_chart
 from kdcore.export.markdown import markdown_table
+from recipes.pages.marked import write_between_marks
+from recipes.pages.pictures import stand_alone
+from recipes.pages.setting import setting
 from recipes.result import Group, RecipeResult, Spread
 
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 _AXIS = "temperature"
-# Pictures in Markdown have no page around them that would give them a style.
 _STYLE = (
     "text{font:12px system-ui,sans-serif;fill:#667085}.grid{stroke:#e3e1dc}"
     ".curve{fill:none;stroke-width:2;stroke:#1f6feb}"
@@ -17,15 +18,12 @@ _STYLE = (
 
 def write_temperatures(result: RecipeResult, docs: Path) -> None:
     """Draw the pictures and put them with the table between the page's two marks."""
-    page = docs / "choosing_temperature.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
     widths = widths_of(result)
     for units in widths:
         path = docs / "images" / f"mnist_temperature_{units}.svg"
         path.parent.mkdir(exist_ok=True)
         path.write_text(_picture(widths[units], units))
-    page.write_text(f"{before}{BEGIN}{_measured(result, widths)}{END}{after}")
+    write_between_marks(docs / "choosing_temperature.md", _measured(result, widths))
 
 
 def widths_of(result: RecipeResult) -> dict[int, dict[float, Group]]:
@@ -52,9 +50,10 @@ def _measured(result: RecipeResult, widths: dict[int, dict[float, Group]]) -> st
     ]
     told = (
         "Errors on the 10,000 test digits, mean (range) over the seeds; seeds at most, by units: "
-        f"{seeds}. {result.date}, scale `{result.scale}`: {result.scale_summary}."
+        f"{seeds}."
     )
-    return "\n\n".join(["", markdown_table(head, rows), told, "\n".join(pictures), ""])
+    table = markdown_table(head, rows)
+    return "\n\n".join([table, told, *setting(result), "\n".join(pictures)])
 
 
 def _most_seeds(groups: dict[float, Group]) -> int:
@@ -80,7 +79,4 @@ def _picture(groups: dict[float, Group], units: int) -> str:
         title=f"Test errors over temperature, {units} units a layer",
         x_label=f"temperature, {units} units a layer",
     )
-    svg, _, _ = chart.partition('<p class="legend"')
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" '
-    head, _, body = svg.partition(">")
-    return f"{opening}{head.removeprefix('<svg ')}><style>{_STYLE}</style>{body}\n"
+    return stand_alone(chart, _STYLE)

@@ -5,23 +5,23 @@ from collections.abc import Sequence
 from kdcore.catalog.methods import methods
 from kdcore.export.markdown import markdown_table
 from kdcore.spec import DistillJob, TrainJob
+from recipes.pages.setting import MADE, setting
 from recipes.result import Group, RecipeResult, Spread
+from recipes.running import NOT_RUN
 from recipes.tables import spread_text
 
 ALONE, STUDENT = "alone", "student"
 _CAUTION = (
     "The order within the spread of the seeds means nothing, and neither does the order at another "
     "scale: methods that match layers need time that a short run does not give them. Weights are "
-    "each method's defaults, which their papers chose on images of 32×32 pixels and more; nobody "
-    "tuned them here. `attention` shows it on the digits: its loss is a mean over the places of a "
-    "map, the last of which has 2×2 there, so its weight is many times too large."
+    "each method's defaults, which their papers chose for long schedules on images of 32×32 pixels "
+    "and more; nobody tuned them to these tasks. `runs` counts the seeds."
 )
-_MADE = "Made by `python -m recipes.pages` from `benchmarks/results/`."
 
 
 def zoo_page(results: Sequence[RecipeResult]) -> str:
     """Write the page: for each result what was run, the table sorted by accuracy, what failed."""
-    parts = ["# Every method on one student", _CAUTION, *map(_section, results), _MADE]
+    parts = ["# Every method on one student", _CAUTION, *map(_section, results), MADE]
     return "\n\n".join(parts) + "\n"
 
 
@@ -31,12 +31,14 @@ def _section(result: RecipeResult) -> str:
     taught = [group for group in result.groups if group.step == STUDENT]
     ranked = sorted([*taught, alone], key=lambda group: -accuracy_of(group).mean)
     level = accuracy_of(alone).mean
-    rows = [[*_cells(group), _gain(group, level), _time(group)] for group in ranked]
-    head = ["method", "accuracy, mean (range)", "against alone", "seconds a run"]
-    scale = result.scale_summary
+    rows = [
+        [*_cells(group), str(len(group.seeds)), _gain(group, level), _time(group)]
+        for group in ranked
+    ]
+    head = ["method", "accuracy, mean (range)", "runs", "against alone", "seconds a run"]
     parts = [
         f"## {result.title}",
-        f"`make recipe NAME={result.recipe}`, {result.date}; scale `{result.scale}`: {scale}.",
+        *setting(result),
         _setting(result, teacher, alone),
         markdown_table(head, rows),
         *_failed(result),
@@ -56,7 +58,7 @@ def _setting(result: RecipeResult, teacher: Group, alone: Group) -> str:
         raise TypeError(f"The network alone was made by a job of kind {alone.spec.kind}.")
     spec = alone.spec.training
     return (
-        f"The teacher is right on {level}. Students are trained with seeds "
+        f"The teacher is right on {level}. Students are trained with the seeds "
         f"{', '.join(map(str, alone.seeds))} for {spec.num_epochs} epochs at batch "
         f"{spec.batch_size} on {alone.spec.transfer.fraction:.0%} of the training images, on "
         f"{', '.join(sorted(set(alone.devices)))}; accuracy is on all "
@@ -84,6 +86,10 @@ def _time(group: Group) -> str:
 
 
 def _failed(result: RecipeResult) -> list[str]:
-    if not result.failures:
-        return []
-    return ["Did not finish:", "\n".join(f"- `{f.job}`: {f.message}" for f in result.failures)]
+    failed = [failure for failure in result.failures if failure.code != NOT_RUN]
+    num_left = len(result.failures) - len(failed)
+    lines = [f"- `{failure.job}`: {failure.message}" for failure in failed]
+    return [
+        *(["Did not finish:", "\n".join(lines)] if failed else []),
+        *([f"{num_left} of the planned runs are still to be done."] if num_left else []),
+    ]

@@ -388,6 +388,7 @@ def _ready_model(description: NetworkDescription) -> ReadyModel:
 def _progress(fraction: float) -> Progress:
     return Progress(
         run="network",
+        training_stage="training",
         fraction=fraction,
         epoch=1,
         num_epochs=10,

@@ -83,3 +83,11 @@ def test_student_without_class_biases_is_refused(name: str) -> None:
     calibration = {"rule": "match_prior"}
     assert refusal(calibration, student=student) == ("no_class_biases", "/calibration/rule")
     check_calibration_fits(job({"rule": "none"}, student=student), COUNTS)
+
+
+def test_student_that_reuses_a_classifier_has_its_biases_and_a_plain_control_has_not() -> None:
+    student = {"architecture": "torchvision/squeezenet1_0"}
+    changes = {"student": student, "method": {"name": "simkd"}}
+    calibration = {"rule": "match_prior"}
+    check_calibration_fits(job(calibration, **changes, control=False), COUNTS)
+    assert refusal(calibration, **changes) == ("no_class_biases", "/calibration/rule")

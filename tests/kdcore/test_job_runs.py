@@ -1,29 +1,22 @@
 """What the runs of a job are built of."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from kdcore.catalog.methods import MethodEntry, methods
-from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.data import ArrayDataset
 from kdcore.devices import Compute
 from kdcore.job_runs import JobRuns, describe_network, layers_of
 from kdcore.models import Classifier, build_network
 from kdcore.resolution import resolve_job
-from kdcore.spec import DistillJob, NetworkDescription, ResnetCifar, TrainingSpec, parse_job
+from kdcore.spec import DistillJob, NetworkDescription, ResnetCifar, TrainingSpec
 from kdcore.spec.training import StageSpec
 from kdcore.teacher import Teacher, Teachers
+from tests.kdcore.small_jobs import parse_distillation
 
 COMPUTE = Compute(torch.device("cpu"), "float32", num_threads=1)
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder: Path = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
 
 
 def job(entry: MethodEntry, **weights: float) -> DistillJob:
@@ -34,9 +27,7 @@ def job(entry: MethodEntry, **weights: float) -> DistillJob:
         "student": {"architecture": "resnet_cifar", "depth": 8, "width": 8},
         "method": {"name": entry.name, **weights},
     }
-    parsed = parse_job(document)
-    assert isinstance(parsed, DistillJob)
-    return parsed
+    return parse_distillation(document)
 
 
 def reads_logits(spec: DistillJob, dataset: ArrayDataset) -> bool:
@@ -88,14 +79,16 @@ def test_stages_begin_where_the_ones_before_them_end(digits: ArrayDataset) -> No
     training = TrainingSpec(
         num_epochs=4, batch_size=100, stages=(StageSpec(stage="fsp", num_steps=17),)
     )
-    starts = [
+    planned = [
         JobRuns(
             job(entry).model_copy(update={"training": spec}),
             digits,
             teachers=Teachers(),
             compute=COMPUTE,
-        ).stage_starts()
+        ).stages_of("student")
         for entry, spec in ((fsp, training), (one, TrainingSpec()))
     ]
 
-    assert starts == [{"fsp": 0, "training": 17}, {"training": 0}]
+    starts = [[(stage.name, stage.first_step) for stage in stages] for stages in planned]
+    assert starts == [[("fsp", 0), ("training", 17)], [("training", 0)]]
+    assert planned[0][0].num_steps == 17

@@ -7,11 +7,11 @@ import pytest
 from kdcore.errors import IncompatibleInputs
 from kdcore.resolution import resolve_job
 from kdcore.spec import DistillJob, Mlp, TeacherReference, TrainingSpec, TrainJob
-from kdcore.spec.methods import LayerPair, LogitKd
+from kdcore.spec.methods import Fsp, LayerPair, LogitKd
 from kdcore.spec.methods.base import Pairing
 from kdcore.spec.methods.layers import LayerPairs
 from kdcore.spec.stages import plan_stages
-from kdcore.spec.training import Sgd, StageSpec
+from kdcore.spec.training import Adam, Sgd, StageSpec
 from tests.kdcore.pairing.networks import MLP2, MLP3, RESNET8, layers_of
 
 
@@ -61,6 +61,18 @@ def test_layers_and_stages_are_filled_in() -> None:
             schedule=training.schedule,
         ),
     )
+
+
+def test_optimizer_that_a_method_brings_for_a_stage_is_filled_in() -> None:
+    given = job(LogitKd(), TrainingSpec(optimizer=Sgd())).model_copy(update={"method": Fsp()})
+
+    spec = resolve_job(given, student_layers=None, teacher_layers=None)
+
+    assert [(stage.stage, stage.optimizer) for stage in spec.training.stages] == [
+        ("fsp", Adam(learning_rate=1e-3)),
+        ("training", Sgd()),
+    ]
+    assert resolve_job(spec, student_layers=None, teacher_layers=None) == spec
 
 
 def test_planned_stages_mean_what_the_left_out_ones_meant() -> None:

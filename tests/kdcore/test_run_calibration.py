@@ -12,12 +12,13 @@ import pytest
 import torch
 
 from kdcore.checkpoints import read_safetensors
-from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
+from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.errors import IncompatibleInputs
 from kdcore.export import load_network
 from kdcore.report import CalibrationReport
-from kdcore.run import RunResult, TeacherInput, run
-from kdcore.spec import DistillJob, parse_job, parse_network
+from kdcore.run import RunResult, TeacherInput
+from kdcore.spec import parse_job, parse_network
+from tests.kdcore.small_jobs import differing, parse_distillation, run_job, weights
 
 OMITTED = 3
 SPEC: dict[str, Any] = {
@@ -32,13 +33,7 @@ SPEC: dict[str, Any] = {
     "exports": ["safetensors"],
 }
 FIXED = {"rule": "fixed", "offsets": [{"label": OMITTED, "offset": 2.5}]}
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
+MATCHED = {"rule": "match_prior", "classes": [OMITTED]}
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +47,15 @@ def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> T
         "evaluation": {"latency": False, "every_epochs": 100},
         "exports": ["safetensors"],
     }
-    run(parse_job(spec), dataset=digits, folder=folder, device="cpu", num_threads=1)
+    run_job(folder, digits, [], parse_job(spec))
     network = folder / "artifacts" / "network.json"
     return TeacherInput(parse_network(network.read_text()), network.with_suffix(".safetensors"))
 
 
-def run_job(
+def distilled(
     folder: Path, dataset: ArrayDataset, teacher: TeacherInput, **changes: Any
 ) -> RunResult:
-    job = parse_job(SPEC | changes)
-    assert isinstance(job, DistillJob)
-    return run(job, dataset=dataset, teachers=[teacher], folder=folder, device="cpu", num_threads=1)
+    return run_job(folder, dataset, [teacher], parse_distillation(SPEC | changes))
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +64,26 @@ def plain(
 ) -> tuple[Path, RunResult]:
     """The job without a calibration."""
     folder = tmp_path_factory.mktemp("plain")
-    return folder, run_job(folder, digits, teacher)
+    return folder, distilled(folder, digits, teacher)
+
+
+@pytest.fixture(scope="module")
+def matched(
+    tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset, teacher: TeacherInput
+) -> tuple[Path, RunResult]:
+    """The job with the omitted class at its share of the images."""
+    folder = tmp_path_factory.mktemp("matched")
+    return folder, distilled(folder, digits, teacher, calibration=MATCHED)
+
+
+@pytest.fixture(scope="module")
+def fixed(
+    tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset, teacher: TeacherInput
+) -> tuple[Path, RunResult]:
+    """The job with a declared offset, in every format."""
+    folder = tmp_path_factory.mktemp("fixed")
+    exports = ["safetensors", "onnx", "torch_export"]
+    return folder, distilled(folder, digits, teacher, calibration=FIXED, exports=exports)
 
 
 def calibration_of(result: RunResult) -> CalibrationReport:
@@ -90,15 +102,13 @@ def share_right(result: RunResult, name: str) -> float:
 
 
 def test_prior_matching_brings_the_omitted_class_back(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, plain: tuple[Path, RunResult]
+    digits: ArrayDataset, plain: tuple[Path, RunResult], matched: tuple[Path, RunResult]
 ) -> None:
-    calibration = {"rule": "match_prior", "classes": [OMITTED]}
-    result = run_job(tmp_path, digits, teacher, calibration=calibration)
-
+    folder, result = matched
     before, after = share_right(plain[1], "student"), share_right(result, "student")
     assert before < 0.6
     assert after > 0.8
-    classifier = load_network(tmp_path / "artifacts", run="student")
+    classifier = load_network(folder / "artifacts", run="student")
     train = digits.split("train")
     with torch.no_grad():
         mean_C = classifier(images_BCHW(train)).double().softmax(dim=1).mean(dim=0)
@@ -107,11 +117,9 @@ def test_prior_matching_brings_the_omitted_class_back(
 
 
 def test_report_tells_scores_before_and_after_and_the_offsets_of_each_run(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, plain: tuple[Path, RunResult]
+    plain: tuple[Path, RunResult], matched: tuple[Path, RunResult]
 ) -> None:
-    calibration = {"rule": "match_prior", "classes": [OMITTED]}
-    result = run_job(tmp_path, digits, teacher, calibration=calibration)
-    report = calibration_of(result)
+    report = calibration_of(matched[1])
 
     assert report.rule == "match_prior"
     assert list(report.offsets) == list(report.before) == ["student", "control"]
@@ -130,15 +138,13 @@ def test_report_tells_scores_before_and_after_and_the_offsets_of_each_run(
 
 
 def test_every_exported_file_answers_with_the_offsets(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, plain: tuple[Path, RunResult]
+    digits: ArrayDataset, plain: tuple[Path, RunResult], fixed: tuple[Path, RunResult]
 ) -> None:
-    exports = ["safetensors", "onnx", "torch_export"]
-    result = run_job(tmp_path, digits, teacher, calibration=FIXED, exports=exports)
-
+    folder, result = fixed
     images = images_BCHW(digits.split("test"))
     offsets_C = torch.tensor(calibration_of(result).offsets["student"])
     assert offsets_C[OMITTED] == 2.5
-    artifacts = tmp_path / "artifacts"
+    artifacts = folder / "artifacts"
     session = onnxruntime.InferenceSession(artifacts / "student.onnx")
     with torch.no_grad():
         wanted = load_network(plain[0] / "artifacts", run="student")(images) + offsets_C
@@ -158,14 +164,9 @@ def test_every_exported_file_answers_with_the_offsets(
 
 
 def test_only_the_biases_of_the_last_layer_change(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, plain: tuple[Path, RunResult]
+    plain: tuple[Path, RunResult], fixed: tuple[Path, RunResult]
 ) -> None:
-    run_job(tmp_path, digits, teacher, calibration=FIXED)
-
-    before, _ = read_safetensors(plain[0] / "artifacts" / "student.safetensors")
-    after, _ = read_safetensors(tmp_path / "artifacts" / "student.safetensors")
-    changed = [name for name in before if not torch.equal(before[name], after[name])]
-    assert changed == ["classifier.bias"]
+    assert differing(weights(plain[0]), weights(fixed[0])) == ["classifier.bias"]
 
 
 @pytest.mark.parametrize("rule", ["match_prior", "best_on_validation"])
@@ -178,7 +179,9 @@ def test_no_rule_looks_at_the_test_split(
     calibration = {"rule": rule, "classes": [OMITTED]}
 
     found = [
-        calibration_of(run_job(tmp_path / name, dataset, teacher, calibration=calibration))
+        calibration_of(
+            distilled(tmp_path / name, dataset, teacher, calibration=calibration, control=False)
+        )
         for name, dataset in (("own", digits), ("other", other))
     ]
 
@@ -199,7 +202,7 @@ def test_prior_matching_looks_at_no_label_of_the_omitted_class(
 
     found = [
         calibration_of(
-            run_job(
+            distilled(
                 tmp_path / name,
                 dataset,
                 teacher,
@@ -217,11 +220,36 @@ def test_prior_matching_looks_at_no_label_of_the_omitted_class(
 def test_best_on_validation_is_best_on_the_images_held_out(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, plain: tuple[Path, RunResult]
 ) -> None:
-    result = run_job(tmp_path, digits, teacher, calibration={"rule": "best_on_validation"})
+    calibration = {"rule": "best_on_validation"}
+    result = distilled(tmp_path, digits, teacher, calibration=calibration, control=False)
 
     offsets = calibration_of(result).offsets["student"]
     assert [label for label, offset in enumerate(offsets) if offset] == [OMITTED]
     assert share_right(result, "student") > share_right(plain[1], "student")
+
+
+@pytest.mark.parametrize("rule", ["match_prior", "best_on_validation"])
+def test_student_with_a_reused_classifier_is_calibrated_in_that(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, rule: str
+) -> None:
+    calibration = {"rule": rule, "classes": [OMITTED]}
+    # Labels that never say so teach the student that there is no such class.
+    method = {"name": "simkd", "ce_weight": 1.0}
+    result = distilled(
+        tmp_path, digits, teacher, method=method, calibration=calibration, control=False
+    )
+
+    report = calibration_of(result)
+    before = report.before["student"]["test"].per_class_accuracy[OMITTED]
+    assert before is not None
+    assert share_right(result, "student") > before
+    theirs, _ = read_safetensors(teacher.weights)
+    student = weights(tmp_path)
+    assert torch.equal(student["classifier.weight"], theirs["classifier.weight"])
+    shift_C = student["classifier.bias"].double() - theirs["classifier.bias"].double()
+    offsets_C = torch.tensor(report.offsets["student"], dtype=torch.float64)
+    assert offsets_C[OMITTED] > 0
+    torch.testing.assert_close(shift_C, offsets_C, rtol=0, atol=1e-6)
 
 
 def test_transfer_images_alone_hold_no_omitted_one(
@@ -230,7 +258,7 @@ def test_transfer_images_alone_hold_no_omitted_one(
     share = 1e-3
     prior = [share if label == OMITTED else (1 - share) / 9 for label in range(10)]
     calibration = {"rule": "match_prior", "images": "transfer", "prior": prior}
-    result = run_job(
+    result = distilled(
         tmp_path, digits, teacher, calibration=calibration | {"classes": [OMITTED]}, control=False
     )
 
@@ -244,19 +272,14 @@ def test_transfer_images_alone_hold_no_omitted_one(
     assert result.report.calibration is not None
 
 
-def test_pages_show_the_calibration(
-    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
-) -> None:
-    run_job(tmp_path, digits, teacher, calibration=FIXED)
-
-    page = (tmp_path / "artifacts" / "report.html").read_text()
+def test_pages_show_the_calibration(fixed: tuple[Path, RunResult]) -> None:
+    artifacts = fixed[0] / "artifacts"
+    page = (artifacts / "report.html").read_text()
     # Before and after, of student and control, on two splits.
     assert page.count('class="heat"') == 8
     assert "+2.500" in page
-    assert (
-        "## Calibration of class biases" in (tmp_path / "artifacts" / "model_card.md").read_text()
-    )
-    assert '"rule": "fixed"' in (tmp_path / "artifacts" / "manifest.json").read_text()
+    assert "## Calibration of class biases" in (artifacts / "model_card.md").read_text()
+    assert '"rule": "fixed"' in (artifacts / "manifest.json").read_text()
 
 
 def test_label_that_is_not_there_is_refused_before_training(
@@ -264,5 +287,5 @@ def test_label_that_is_not_there_is_refused_before_training(
 ) -> None:
     calibration = {"rule": "fixed", "offsets": [{"label": 10, "offset": 1.0}]}
     with pytest.raises(IncompatibleInputs, match="labels are 0 to 9"):
-        run_job(tmp_path, digits, teacher, calibration=calibration)
+        distilled(tmp_path, digits, teacher, calibration=calibration)
     assert not (tmp_path / "checkpoints").exists()

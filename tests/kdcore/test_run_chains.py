@@ -1,7 +1,5 @@
 """Whole jobs in which trained networks teach: assistants, and generations of the student."""
 
-import itertools
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -9,15 +7,22 @@ from typing import Any
 import pytest
 import torch
 
-from kdcore.checkpoints import read_safetensors, write_safetensors
-from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.data import ArrayDataset
 from kdcore.errors import Interrupted
 from kdcore.export import load_network
 from kdcore.job_runs import describe_network
-from kdcore.models import build_network
 from kdcore.progress import Resumed, RunEvent, StageStarted
-from kdcore.run import RunResult, TeacherInput, never_stop, run
-from kdcore.spec import DistillJob, Mlp, parse_job, parse_network
+from kdcore.run import TeacherInput
+from kdcore.spec import DistillJob, Mlp, parse_network
+from tests.kdcore.small_jobs import (
+    curves_csv,
+    differing,
+    parse_distillation,
+    run_job,
+    stop_at_question,
+    untrained,
+    weights,
+)
 
 MLP: dict[str, Any] = {"architecture": "mlp", "dropout": 0.2}
 SPEC: dict[str, Any] = {
@@ -38,66 +43,18 @@ BORN_AGAIN: dict[str, Any] = {"method": {"name": "self_distillation", "generatio
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
 def teachers(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> list[TeacherInput]:
     folder = tmp_path_factory.mktemp("teachers")
     wide = {"architecture": Mlp(hidden=(64,))}
     description = describe_network(parse_spec(ASSISTED), digits).model_copy(update=wide)
-    paths = [folder / f"{seed}.safetensors" for seed in (5, 6)]
-    for seed, path in enumerate(paths):
-        write_safetensors(path, build_network(description, seed=seed).state_dict())
-    return [TeacherInput(description, path) for path in paths]
+    return [untrained(folder, description, seed=seed, name=f"{seed}") for seed in (5, 6)]
 
 
 def parse_spec(*changes: dict[str, Any]) -> DistillJob:
     document = dict(SPEC)
     for change in changes:
         document |= change
-    job = parse_job(document)
-    assert isinstance(job, DistillJob)
-    return job
-
-
-def run_job(
-    folder: Path,
-    digits: ArrayDataset,
-    teachers: list[TeacherInput],
-    *changes: dict[str, Any],
-    should_stop: Callable[[], bool] = never_stop,
-    events: list[RunEvent] | None = None,
-) -> RunResult:
-    spec = parse_spec(*changes)
-    return run(
-        spec,
-        dataset=digits,
-        teachers=teachers if spec.teachers else [],
-        folder=folder,
-        device="cpu",
-        num_threads=1,
-        reporter=(events if events is not None else []).append,
-        should_stop=should_stop,
-        checkpoint_seconds=1000.0,
-    )
-
-
-def stop_at_question(number: int) -> Callable[[], bool]:
-    counter = itertools.count(1)
-    return lambda: next(counter) >= number
-
-
-def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
-    tensors, _ = read_safetensors(folder / "artifacts" / f"{name}.safetensors")
-    return tensors
-
-
-def same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
-    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    return parse_distillation(document)
 
 
 @pytest.mark.parametrize(
@@ -116,20 +73,19 @@ def test_chain_stopped_in_every_run_ends_with_the_bits_of_an_undisturbed_one(
     runs: list[str],
 ) -> None:
     undisturbed, stopped = tmp_path / "undisturbed", tmp_path / "stopped"
-    run_job(undisturbed, digits, teachers, changes)
+    spec = parse_spec(changes)
+    taught_by = teachers[: len(spec.teachers)]
+    run_job(undisturbed, digits, taught_by, spec)
     events: list[RunEvent] = []
     for _ in range(7):
+        stop = stop_at_question(8)
         with suppress(Interrupted):
-            stop = stop_at_question(8)
-            run_job(stopped, digits, teachers, changes, should_stop=stop, events=events)
+            run_job(stopped, digits, taught_by, spec, should_stop=stop, events=events)
 
     assert {event.run for event in events if isinstance(event, Resumed)} == set(runs)
     for name in runs:
-        assert same_bits(weights(undisturbed, name), weights(stopped, name)), name
-    curves = [
-        (folder / "artifacts" / "metrics.csv").read_text() for folder in (undisturbed, stopped)
-    ]
-    assert curves[0] == curves[1]
+        assert differing(weights(undisturbed, name), weights(stopped, name)) == [], name
+    assert curves_csv(undisturbed) == curves_csv(stopped)
 
 
 class TestAssistants:
@@ -137,7 +93,7 @@ class TestAssistants:
         self, tmp_path: Path, digits: ArrayDataset, teachers: list[TeacherInput]
     ) -> None:
         changes: dict[str, Any] = {"exports": ["safetensors", "torch_export"]}
-        result = run_job(tmp_path, digits, teachers, ASSISTED, changes)
+        result = run_job(tmp_path, digits, teachers, parse_spec(ASSISTED, changes))
 
         columns = result.report.columns
         assert list(columns) == [
@@ -163,25 +119,23 @@ class TestAssistants:
         self, tmp_path: Path, digits: ArrayDataset, teachers: list[TeacherInput]
     ) -> None:
         one = {**ASSISTED, "assistants": ASSISTED["assistants"][1:], "control": False}
-        run_job(tmp_path / "chain", digits, teachers, one)
+        run_job(tmp_path / "chain", digits, teachers, parse_spec(one))
 
         artifacts = tmp_path / "chain" / "artifacts"
         description = parse_network((artifacts / "assistant_1.json").read_bytes())
         taught_by_it = [TeacherInput(description, artifacts / "assistant_1.safetensors")]
         alone = {"teachers": [{"model": "assistant"}], "on_weak_teacher": "warn", "control": False}
-        run_job(tmp_path / "alone", digits, taught_by_it, alone)
-        assert same_bits(
-            weights(tmp_path / "chain", "student"), weights(tmp_path / "alone", "student")
-        )
+        run_job(tmp_path / "alone", digits, taught_by_it, parse_spec(alone))
+        assert differing(weights(tmp_path / "chain"), weights(tmp_path / "alone")) == []
 
     def test_control_is_that_of_a_job_without_them(
         self, tmp_path: Path, digits: ArrayDataset, teachers: list[TeacherInput]
     ) -> None:
-        run_job(tmp_path / "with", digits, teachers, ASSISTED)
-        run_job(tmp_path / "without", digits, teachers, ASSISTED, {"assistants": []})
-        assert same_bits(
-            weights(tmp_path / "with", "control"), weights(tmp_path / "without", "control")
-        )
+        without = parse_spec(ASSISTED, {"assistants": []})
+        run_job(tmp_path / "with", digits, teachers, parse_spec(ASSISTED))
+        run_job(tmp_path / "without", digits, teachers, without)
+        controls = (weights(tmp_path / folder, "control") for folder in ("with", "without"))
+        assert differing(*controls) == []
 
 
 class TestGenerations:
@@ -189,7 +143,7 @@ class TestGenerations:
         self, tmp_path: Path, digits: ArrayDataset
     ) -> None:
         events: list[RunEvent] = []
-        report = run_job(tmp_path, digits, [], BORN_AGAIN, events=events).report
+        report = run_job(tmp_path, digits, [], parse_spec(BORN_AGAIN), events=events).report
 
         stages = [event.stage for event in events if isinstance(event, StageStarted)]
         assert stages[1:5] == ["control", "training", "training", "training"]
@@ -204,7 +158,7 @@ class TestGenerations:
         self, tmp_path: Path, digits: ArrayDataset
     ) -> None:
         method = {"name": "self_distillation", "temperature": 3.0}
-        report = run_job(tmp_path / "born", digits, [], {"method": method}).report
+        report = run_job(tmp_path / "born", digits, [], parse_spec({"method": method})).report
         assert report.columns["teacher"] == report.columns["control"]
 
         artifacts = tmp_path / "born" / "artifacts"
@@ -212,17 +166,19 @@ class TestGenerations:
         control = [TeacherInput(description, artifacts / "control.safetensors")]
         kd = {"name": "logit_kd", "temperature": 3.0, "ce_weight": 1.0, "kd_weight": 1.0}
         alone = {"teachers": [{"model": "control"}], "on_weak_teacher": "warn", "method": kd}
-        run_job(tmp_path / "alone", digits, control, alone)
+        run_job(tmp_path / "alone", digits, control, parse_spec(alone))
         for name in ("student", "control"):
-            assert same_bits(weights(tmp_path / "born", name), weights(tmp_path / "alone", name))
+            one, other = (weights(tmp_path / folder, name) for folder in ("born", "alone"))
+            assert differing(one, other) == []
 
     def test_generations_begin_with_weights_of_their_own_and_the_student_with_the_controls(
         self, tmp_path: Path, digits: ArrayDataset
     ) -> None:
         """Without a teacher's term and at the same data, only first weights tell runs apart."""
         method = {**BORN_AGAIN["method"], "kd_weight": 0.0}
-        run_job(tmp_path, digits, [], {"method": method})
+        run_job(tmp_path, digits, [], parse_spec({"method": method}))
         control = weights(tmp_path, "control")
-        assert same_bits(control, weights(tmp_path, "student"))
-        assert not same_bits(control, weights(tmp_path, "generation_1"))
-        assert not same_bits(weights(tmp_path, "generation_1"), weights(tmp_path, "generation_2"))
+        first, second = (weights(tmp_path, f"generation_{number}") for number in (1, 2))
+        assert differing(control, weights(tmp_path)) == []
+        assert differing(control, first) != []
+        assert differing(first, second) != []

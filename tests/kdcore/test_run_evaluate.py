@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 import torch
 
-from kdcore.checkpoints import sha256_of, write_safetensors
-from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
+from kdcore.checkpoints import sha256_of
+from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.errors import IncompatibleInputs, Interrupted
 from kdcore.job_runs import describe_network
 from kdcore.manifest import verify_manifest
 from kdcore.models import Classifier, build_network
 from kdcore.progress import RunEvent, StageStarted
-from kdcore.run import RunResult, TeacherInput, run
+from kdcore.run import RunResult, TeacherInput
 from kdcore.spec import EvaluateJob, TrainJob, parse_job
+from tests.kdcore.small_jobs import run_job, untrained
 
 SPEC: dict[str, Any] = {
     "kind": "evaluate",
@@ -28,13 +29,6 @@ SPEC: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
 def networks(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> list[TeacherInput]:
     """Three networks, each of its own chance."""
     job = parse_job(
@@ -43,12 +37,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> 
     assert isinstance(job, TrainJob)
     description = describe_network(job, digits)
     folder = tmp_path_factory.mktemp("networks")
-    made = []
-    for seed in range(3):
-        path = folder / f"{seed}.safetensors"
-        write_safetensors(path, build_network(description, seed=seed).state_dict())
-        made.append(TeacherInput(description, path))
-    return made
+    return [untrained(folder, description, seed=seed, name=f"{seed}") for seed in range(3)]
 
 
 def parse_spec(**changes: Any) -> EvaluateJob:
@@ -60,14 +49,7 @@ def parse_spec(**changes: Any) -> EvaluateJob:
 def evaluate(
     folder: Path, dataset: ArrayDataset, networks: list[TeacherInput], **changes: Any
 ) -> RunResult:
-    return run(
-        parse_spec(**changes),
-        dataset=dataset,
-        teachers=networks,
-        folder=folder,
-        device="cpu",
-        num_threads=1,
-    )
+    return run_job(folder, dataset, networks, parse_spec(**changes))
 
 
 def logits_KNC(networks: list[TeacherInput], split: ArraySplit) -> torch.Tensor:
@@ -147,14 +129,12 @@ def test_stages_are_told_and_a_stop_between_networks_is_heard(
     events: list[RunEvent] = []
     answers = iter([False, True])
     with pytest.raises(Interrupted):
-        run(
+        run_job(
+            tmp_path,
+            digits,
+            networks,
             parse_spec(),
-            dataset=digits,
-            teachers=networks,
-            folder=tmp_path,
-            device="cpu",
-            num_threads=1,
-            reporter=events.append,
+            events=events,
             should_stop=lambda: next(answers),
         )
 

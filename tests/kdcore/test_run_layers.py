@@ -1,23 +1,28 @@
-"""Jobs whose student learns layers of its teacher: stages, adapters, interruptions, exports."""
+"""Jobs whose student learns layers of its teacher: stages, adapters, clipping, exports."""
 
-import itertools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from kdcore.checkpoints import read_safetensors, write_safetensors
-from kdcore.data import ArrayDataset, builtin, load_dataset
+from kdcore.data import ArrayDataset
 from kdcore.errors import Interrupted
 from kdcore.job_runs import describe_network
 from kdcore.models import build_network
-from kdcore.progress import Metrics, RunEvent
-from kdcore.run import TeacherInput, never_stop, run
-from kdcore.spec import Cnn, DistillJob, parse_job
+from kdcore.progress import Resumed, RunEvent
+from kdcore.run import TeacherInput
+from kdcore.spec import Cnn, DistillJob
 from kdcore.spec.architectures import ActivationLayer, Conv, Norm, Pool
 from kdcore.trainer import CheckpointFolder, JobState
+from tests.kdcore.small_jobs import (
+    parse_distillation,
+    run_job,
+    series,
+    stop_at_question,
+    untrained,
+    weights,
+)
 
 SPEC: dict[str, Any] = {
     "kind": "distill",
@@ -70,103 +75,49 @@ ATTENTION = {"name": "attention", "layers": [{"teacher": "layers.2", "student": 
 
 IN_TWO_STAGES = [pytest.param(FSP, id="fsp"), pytest.param(FITNET, id="fitnet")]
 WITH_ADAPTERS = [*IN_TWO_STAGES, pytest.param(MATCHING, id="feature_matching")]
-METHODS = [*WITH_ADAPTERS, pytest.param(ATTENTION, id="attention")]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
     description = describe_network(parse_spec(FSP), digits)
     description = description.model_copy(update={"architecture": TEACHER})
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=5).state_dict())
-    return TeacherInput(description, path)
+    return untrained(tmp_path_factory.mktemp("teacher"), description)
 
 
 def parse_spec(method: dict[str, Any], **training: Any) -> DistillJob:
     fields = SPEC | {"method": method, "training": SPEC["training"] | training}
-    job = parse_job(fields)
-    assert isinstance(job, DistillJob)
-    return job
-
-
-def run_job(
-    folder: Path,
-    digits: ArrayDataset,
-    teacher: TeacherInput,
-    spec: DistillJob,
-    *,
-    should_stop: Callable[[], bool] = never_stop,
-) -> dict[str, list[float]]:
-    """Run the job on one CPU thread; give the values of the student's series by name."""
-    events: list[RunEvent] = []
-    run(
-        spec,
-        dataset=digits,
-        teachers=[teacher],
-        folder=folder,
-        device="cpu",
-        num_threads=1,
-        reporter=events.append,
-        should_stop=should_stop,
-    )
-    series: dict[str, list[float]] = {}
-    for event in events:
-        if isinstance(event, Metrics):
-            for point in event.points:
-                series.setdefault(point.name, []).append(point.value)
-    return series
+    return parse_distillation(fields)
 
 
 def state_after(
     num_steps: int, folder: Path, digits: ArrayDataset, teacher: TeacherInput, spec: DistillJob
 ) -> JobState:
     """Interrupt the job after `num_steps` steps and read the checkpoint that it leaves."""
-    questions = itertools.count()
     with pytest.raises(Interrupted):
-        run_job(folder, digits, teacher, spec, should_stop=lambda: next(questions) >= num_steps)
+        run_job(folder, digits, [teacher], spec, should_stop=stop_at_question(num_steps + 1))
     state = CheckpointFolder(folder / "checkpoints").newest()
     assert state is not None
     assert state.header.step == num_steps
     return state
 
 
-def student_of(folder: Path) -> dict[str, torch.Tensor]:
-    tensors, _ = read_safetensors(folder / "artifacts" / "student.safetensors")
-    return tensors
-
-
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("num_steps", [5, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 7])
-def test_interrupted_job_ends_with_the_bits_of_an_undisturbed_one(
-    tmp_path: Path,
-    digits: ArrayDataset,
-    teacher: TeacherInput,
-    method: dict[str, Any],
-    num_steps: int,
+@pytest.mark.parametrize(("num_steps", "stage"), [(5, "fsp"), (STEPS_PER_EPOCH + 7, "training")])
+def test_resumed_job_says_in_which_stage_it_goes_on(
+    tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, num_steps: int, stage: str
 ) -> None:
-    """Step 5 is in the first stage of those with two, step 19 in the second."""
-    spec = parse_spec(method)
-    run_job(tmp_path / "undisturbed", digits, teacher, spec)
+    spec = parse_spec(FSP)
+    state_after(num_steps, tmp_path, digits, teacher, spec)
+    events: list[RunEvent] = []
 
-    state = state_after(num_steps, tmp_path / "stopped", digits, teacher, spec)
-    run_job(tmp_path / "stopped", digits, teacher, spec)
+    result = run_job(tmp_path, digits, [teacher], spec, events=events)
 
-    assert len(spec.method.STAGES) == 1 or state.header.stage_index == (num_steps > 5)
-    one, other = student_of(tmp_path / "undisturbed"), student_of(tmp_path / "stopped")
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    metrics = [
-        (tmp_path / name / "artifacts" / "metrics.csv").read_text()
-        for name in ("undisturbed", "stopped")
-    ]
-    assert metrics[0] == metrics[1]
+    (resumed,) = [event for event in events if isinstance(event, Resumed)]
+    assert (resumed.run, resumed.training_stage, resumed.step) == ("student", stage, num_steps)
+    log = (tmp_path / "artifacts" / "training.log").read_text()
+    assert f"resumed student at step {num_steps} of stage {stage}" in log
+    flow = "student's layers.2 to layers.5 from teacher's layers.2 to layers.5"
+    assert f"layers: {flow} by conv1x1\n" in log
+    assert [each.name for each in result.report.stages["student"]] == ["fsp", "training"]
 
 
 @pytest.mark.parametrize("method", WITH_ADAPTERS)
@@ -176,14 +127,14 @@ def test_adapters_train_and_are_not_exported(
     spec = parse_spec(method)
     early = state_after(1, tmp_path, digits, teacher, spec)
     late = state_after(5, tmp_path / "late", digits, teacher, spec)
-    run_job(tmp_path, digits, teacher, spec)
+    run_job(tmp_path, digits, [teacher], spec)
 
     assert early.objective
     assert all(
         not torch.equal(early.objective[name], late.objective[name]) for name in early.objective
     )
     description = describe_network(spec, digits)
-    assert student_of(tmp_path).keys() == build_network(description).state_dict().keys()
+    assert weights(tmp_path).keys() == build_network(description).state_dict().keys()
 
 
 @pytest.mark.parametrize("method", WITH_ADAPTERS)
@@ -191,9 +142,8 @@ def test_adapters_count_in_the_clipped_norm(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, method: dict[str, Any]
 ) -> None:
     plain = {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}
-    spec = parse_spec(
-        method, optimizer=plain, schedule={"name": "constant"}, gradient_clip_norm=0.01
-    )
+    stages = [{"stage": parse_spec(method).method.STAGES[0], "optimizer": plain}]
+    spec = parse_spec(method, stages=stages, schedule={"name": "constant"}, gradient_clip_norm=0.01)
     early = state_after(1, tmp_path / "early", digits, teacher, spec)
     late = state_after(2, tmp_path / "late", digits, teacher, spec)
 
@@ -227,11 +177,12 @@ def test_first_stage_lowers_its_loss_and_leaves_the_classifier_alone(
     longer = [{"stage": parse_spec(method).method.STAGES[0], "num_epochs": 5}]
     spec = parse_spec(method, stages=longer)
 
-    series = run_job(tmp_path / "whole", digits, teacher, spec)
+    events: list[RunEvent] = []
+    run_job(tmp_path / "whole", digits, [teacher], spec, events=events)
     before = state_after(1, tmp_path / "before", digits, teacher, spec)
     after = state_after(5 * STEPS_PER_EPOCH, tmp_path / "after", digits, teacher, spec)
 
-    losses = series["hint" if spec.method.name == "fitnet" else "fsp"]
+    losses = series(events)["hint" if spec.method.name == "fitnet" else "fsp"]
     assert losses[-1] < 0.7 * losses[0]
     for name in ("classifier.weight", "classifier.bias"):
         assert torch.equal(before.network[name], after.network[name])
@@ -245,9 +196,8 @@ def test_student_learns_layers_of_a_teacher_of_another_task(
     description = describe_network(spec, digits).model_copy(
         update={"architecture": TEACHER, "num_classes": 3, "class_names": ("cat", "dog", "eel")}
     )
-    path = tmp_path / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=5).state_dict())
+    events: list[RunEvent] = []
 
-    series = run_job(tmp_path / "job", digits, TeacherInput(description, path), spec)
+    run_job(tmp_path, digits, [untrained(tmp_path, description)], spec, events=events)
 
-    assert {"cross_entropy", method["name"]} <= series.keys()
+    assert {"cross_entropy", method["name"]} <= series(events).keys()

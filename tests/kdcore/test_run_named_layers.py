@@ -1,23 +1,28 @@
 """Whole jobs whose layers are named or left out, with a torchvision student that works in place."""
 
 import io
-import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
-from kdcore.checkpoints import read_safetensors, write_safetensors
 from kdcore.data import ArrayDataset, ingest, load_dataset
 from kdcore.errors import IncompatibleInputs, Interrupted
 from kdcore.job_runs import describe_network
 from kdcore.models import build_network
-from kdcore.progress import Metrics, RunEvent
-from kdcore.run import TeacherInput, never_stop, run
-from kdcore.spec import DistillJob, ResnetCifar, parse_job
+from kdcore.progress import Metrics, RunEvent, SpecResolved
+from kdcore.run import TeacherInput
+from kdcore.spec import DistillJob, ResnetCifar
+from tests.kdcore.small_jobs import (
+    differing,
+    parse_distillation,
+    run_job,
+    stop_at_question,
+    untrained,
+    weights,
+)
 
 SIDE = 32
 SPEC: dict[str, Any] = {
@@ -63,60 +68,40 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
 def teacher(tmp_path_factory: pytest.TempPathFactory, colours: ArrayDataset) -> TeacherInput:
     description = describe_network(parse(), colours)
     description = description.model_copy(update={"architecture": ResnetCifar(depth=8, width=8)})
-    path = tmp_path_factory.mktemp("teacher") / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=5).state_dict())
-    return TeacherInput(description, path)
+    return untrained(tmp_path_factory.mktemp("teacher"), description)
 
 
 def parse(**changes: Any) -> DistillJob:
-    job = parse_job(SPEC | changes)
-    assert isinstance(job, DistillJob)
-    return job
+    return parse_distillation(SPEC | changes)
 
 
-def run_job(
-    folder: Path,
-    colours: ArrayDataset,
-    teacher: TeacherInput,
-    spec: DistillJob,
-    *,
-    stop_at_question: int | None = None,
-) -> dict[str, Any]:
-    """Run the job; give its spec as the manifest tells it."""
-    questions = itertools.count(1)
-    run(
-        spec,
-        dataset=colours,
-        teachers=[teacher],
-        folder=folder,
-        device="cpu",
-        num_threads=1,
-        should_stop=(
-            never_stop if stop_at_question is None else lambda: next(questions) >= stop_at_question
-        ),
-        checkpoint_seconds=1000.0,
-    )
+def manifest_spec(folder: Path) -> dict[str, Any]:
+    """Give the job in `folder` as its manifest tells it."""
     manifest: dict[str, Any] = json.loads((folder / "artifacts" / "manifest.json").read_text())
-    spec_run: dict[str, Any] = manifest["spec"]
-    return spec_run
+    spec: dict[str, Any] = manifest["spec"]
+    return spec
 
 
 def test_named_layers_of_a_torchvision_student_teach_it(
     tmp_path: Path, colours: ArrayDataset, teacher: TeacherInput
 ) -> None:
-    spec = run_job(tmp_path, colours, teacher, parse(method=NAMED))
+    run_job(tmp_path, colours, [teacher], parse(method=NAMED))
 
-    assert spec["method"]["layers"] == NAMED["layers"]
-    student, _ = read_safetensors(tmp_path / "artifacts" / "student.safetensors")
+    assert manifest_spec(tmp_path)["method"]["layers"] == NAMED["layers"]
     plain = build_network(describe_network(parse(), colours), device="meta").state_dict()
-    assert student.keys() == plain.keys()
+    assert weights(tmp_path).keys() == plain.keys()
 
 
 def test_layers_that_were_left_out_are_in_the_manifest_whose_spec_goes_on_with_the_job(
     tmp_path: Path, colours: ArrayDataset, teacher: TeacherInput
 ) -> None:
     left_out = parse(method={"name": "fitnet"})
-    resolved = run_job(tmp_path / "whole", colours, teacher, left_out)
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    events: list[RunEvent] = []
+    run_job(whole, colours, [teacher], left_out, events=events)
+    resolved = manifest_spec(whole)
+    (told,) = (event for event in events if isinstance(event, SpecResolved))
+    assert told.spec.model_dump(mode="json") == resolved
 
     # Both have maps of 16x16 and 8x8; the earlier of the two is the hint.
     assert resolved["method"]["layers"] == [
@@ -125,13 +110,12 @@ def test_layers_that_were_left_out_are_in_the_manifest_whose_spec_goes_on_with_t
     assert [stage["stage"] for stage in resolved["training"]["stages"]] == ["hint", "training"]
 
     with pytest.raises(Interrupted):
-        run_job(tmp_path / "halved", colours, teacher, left_out, stop_at_question=2)
-    spec = parse_job(resolved)
-    assert isinstance(spec, DistillJob)
-    assert run_job(tmp_path / "halved", colours, teacher, spec) == resolved
-    halves = [tmp_path / name / "artifacts" / "student.safetensors" for name in ("whole", "halved")]
-    (one, _), (other, _) = (read_safetensors(path) for path in halves)
-    assert all(torch.equal(one[name], other[name]) for name in one)
+        run_job(halved, colours, [teacher], left_out, should_stop=stop_at_question(2))
+    later: list[RunEvent] = []
+    run_job(halved, colours, [teacher], parse_distillation(resolved), events=later)
+    assert not any(isinstance(event, SpecResolved) for event in later)
+    assert manifest_spec(halved) == resolved
+    assert differing(weights(whole), weights(halved)) == []
 
 
 @pytest.mark.parametrize(
@@ -153,16 +137,9 @@ def test_misfit_is_refused_before_anything_is_trained(
     code: str,
 ) -> None:
     events: list[RunEvent] = []
+    spec = parse(method={"name": "feature_matching", "layers": [layer]})
     with pytest.raises(IncompatibleInputs) as refused:
-        run(
-            parse(method={"name": "feature_matching", "layers": [layer]}),
-            dataset=colours,
-            teachers=[teacher],
-            folder=tmp_path,
-            device="cpu",
-            num_threads=1,
-            reporter=events.append,
-        )
+        run_job(tmp_path, colours, [teacher], spec, events=events)
 
     assert refused.value.code == code
     assert refused.value.pointer.startswith("/method/layers/0")

@@ -8,17 +8,24 @@ import numpy as np
 import pytest
 import torch
 
-from kdcore.checkpoints import read_safetensors, write_safetensors
-from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
+from kdcore.checkpoints import read_safetensors
+from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.errors import Interrupted
 from kdcore.export import load_network
 from kdcore.job_runs import JobRuns, describe_network, layers_of
-from kdcore.models import build_network
-from kdcore.progress import Metrics
+from kdcore.progress import RunEvent
 from kdcore.resolution import resolve_job
 from kdcore.run import TeacherInput
 from kdcore.spec.methods import MethodFields, MethodSpec
 from kdcore.teacher import load_teachers
+from tests.kdcore.small_jobs import (
+    differing,
+    run_job,
+    series,
+    stop_at_question,
+    untrained,
+    weights,
+)
 from tests.kdcore.transfer_jobs import (
     COMPUTE,
     SOFT_ONLY,
@@ -26,10 +33,6 @@ from tests.kdcore.transfer_jobs import (
     job_runs,
     make_teacher,
     parse_spec,
-    run_job,
-    same_bits,
-    stop_at_question,
-    weights,
 )
 
 RANDAUGMENT = {"name": "randaugment", "num_ops": 2, "magnitude": 9, "padding": 1}
@@ -52,13 +55,6 @@ LAYERS = [
 
 
 @pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
-
-
-@pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, digits: ArrayDataset) -> TeacherInput:
     return make_teacher(tmp_path_factory.mktemp("teacher"), digits)
 
@@ -78,14 +74,9 @@ def test_teacher_sees_the_very_mix_that_the_student_sees(
     # Adam would blow up what rounding leaves of the gradient.
     training = SPEC["training"] | {"optimizer": {"name": "sgd", "learning_rate": 0.01}}
     spec = parse_spec(method=SOFT_ONLY, transfer=transfer, training=training, control=False)
-    events = run_job(tmp_path, digits, teacher, spec)
-    losses = [
-        point.value
-        for event in events
-        if isinstance(event, Metrics)
-        for point in event.points
-        if point.name == "loss"
-    ]
+    events: list[RunEvent] = []
+    run_job(tmp_path, digits, [teacher], spec, events=events)
+    losses = series(events)["loss"]
     assert losses
     assert max(map(abs, losses)) < 1e-6
 
@@ -96,10 +87,10 @@ def test_control_sees_the_same_mix(
 ) -> None:
     without_teacher = {"name": "logit_kd", "ce_weight": 1.0, "kd_weight": 0.0}
     spec = parse_spec(method=without_teacher, transfer={"mix": mix})
-    run_job(tmp_path / "mixed", digits, teacher, spec)
-    assert same_bits(weights(tmp_path / "mixed"), weights(tmp_path / "mixed", "control"))
-    run_job(tmp_path / "plain", digits, teacher, parse_spec(method=without_teacher, transfer={}))
-    assert not same_bits(weights(tmp_path / "mixed"), weights(tmp_path / "plain"))
+    run_job(tmp_path / "mixed", digits, [teacher], spec)
+    assert differing(weights(tmp_path / "mixed"), weights(tmp_path / "mixed", "control")) == []
+    run_job(tmp_path / "plain", digits, [teacher], parse_spec(method=without_teacher, transfer={}))
+    assert differing(weights(tmp_path / "mixed"), weights(tmp_path / "plain")) != []
 
 
 @pytest.mark.parametrize("mix", MIXES)
@@ -112,15 +103,16 @@ def test_varied_job_that_is_stopped_ends_with_the_bits_of_an_undisturbed_one(
     augmentation: dict[str, Any],
 ) -> None:
     spec = parse_spec(transfer={"augmentation": augmentation, "mix": mix})
-    run_job(tmp_path / "undisturbed", digits, teacher, spec)
+    run_job(tmp_path / "undisturbed", digits, [teacher], spec)
     for _ in range(3):
         with pytest.raises(Interrupted):
-            run_job(tmp_path / "stopped", digits, teacher, spec, should_stop=stop_at_question(14))
-    run_job(tmp_path / "stopped", digits, teacher, spec)
+            run_job(tmp_path / "stopped", digits, [teacher], spec, should_stop=stop_at_question(14))
+    run_job(tmp_path / "stopped", digits, [teacher], spec)
     for name in ("student", "control"):
-        assert same_bits(
-            weights(tmp_path / "undisturbed", name), weights(tmp_path / "stopped", name)
+        undisturbed, stopped = (
+            weights(tmp_path / each, name) for each in ("undisturbed", "stopped")
         )
+        assert differing(undisturbed, stopped) == []
 
 
 def test_no_run_trains_on_the_hold_out(digits: ArrayDataset, teacher: TeacherInput) -> None:
@@ -155,9 +147,9 @@ def test_unlabelled_student_does_not_depend_on_any_train_label(
     }
     student = {"architecture": "mlp", "hidden": [8]}
     spec = parse_spec(method=SOFT_ONLY, transfer=transfer, student=student, control=False)
-    run_job(tmp_path / "true", digits, teacher, spec)
-    run_job(tmp_path / "wrong", relabelled(digits), teacher, spec)
-    assert same_bits(weights(tmp_path / "true"), weights(tmp_path / "wrong"))
+    run_job(tmp_path / "true", digits, [teacher], spec)
+    run_job(tmp_path / "wrong", relabelled(digits), [teacher], spec)
+    assert differing(weights(tmp_path / "true"), weights(tmp_path / "wrong")) == []
 
 
 @pytest.mark.parametrize("name", sorted(TEACHABLE_WITHOUT_LABELS))
@@ -171,11 +163,9 @@ def test_no_stage_of_an_unlabelled_method_reads_labels(
         control=False,
     )
     description = describe_network(spec, digits)
-    path = tmp_path / "teacher.safetensors"
-    write_safetensors(path, build_network(description, seed=1).state_dict())
     layers = layers_of(description)
     resolved = resolve_job(spec, student_layers=layers, teacher_layers=layers)
-    teachers = load_teachers([TeacherInput(description, path)], COMPUTE)
+    teachers = load_teachers([untrained(tmp_path, description)], COMPUTE)
     plan = JobRuns(resolved, digits, teachers=teachers, compute=COMPUTE).plan("student", {})
     assert plan.stages
     assert not any(stage.objective.needs_labels for stage in plan.stages)
@@ -187,16 +177,16 @@ def test_labelled_student_does_depend_on_them(
     """The test above can fail."""
     student = {"architecture": "mlp", "hidden": [8]}
     spec = parse_spec(transfer={"fraction": 0.5}, student=student, control=False)
-    run_job(tmp_path / "true", digits, teacher, spec)
-    run_job(tmp_path / "wrong", relabelled(digits), teacher, spec)
-    assert not same_bits(weights(tmp_path / "true"), weights(tmp_path / "wrong"))
+    run_job(tmp_path / "true", digits, [teacher], spec)
+    run_job(tmp_path / "wrong", relabelled(digits), [teacher], spec)
+    assert differing(weights(tmp_path / "true"), weights(tmp_path / "wrong")) != []
 
 
 def test_left_out_classes_stay_in_the_network_and_in_the_evaluation(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput
 ) -> None:
     spec = parse_spec(transfer={"exclude_classes": [3, 4]}, control=False)
-    run_job(tmp_path, digits, teacher, spec)
+    run_job(tmp_path, digits, [teacher], spec)
     assert load_network(tmp_path / "artifacts")(torch.zeros(1, 1, 8, 8)).shape == (1, 10)
     report = (tmp_path / "artifacts" / "report.json").read_text()
     assert f'"num_examples": {len(digits.test)}' in report
@@ -208,7 +198,7 @@ def test_methods_remember_only_images_that_can_come(
     transfer = {"fraction": 0.1, "exclude_classes": [0], "validation_fraction": 0.2}
     spec = parse_spec(method={"name": "crd"}, transfer=transfer, control=False)
     with pytest.raises(Interrupted):
-        run_job(tmp_path, digits, teacher, spec, should_stop=stop_at_question(3))
+        run_job(tmp_path, digits, [teacher], spec, should_stop=stop_at_question(3))
     (checkpoint,) = (tmp_path / "checkpoints").glob("*.safetensors")
     tensors, _ = read_safetensors(checkpoint)
     (rows,) = {len(tensor) for name, tensor in tensors.items() if "vectors_NE" in name}

@@ -7,28 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kdcore.data import ArrayDataset, ArraySplit, builtin, load_dataset
+from kdcore.data import ArrayDataset, ArraySplit
 from kdcore.errors import IncompatibleInputs, Interrupted
 from kdcore.manifest import verify_manifest
 from kdcore.report import Report
 from kdcore.run import TeacherInput
-from tests.kdcore.transfer_jobs import (
-    SOFT_ONLY,
-    job_runs,
-    make_teacher,
-    parse_spec,
-    run_job,
-    same_bits,
-    stop_at_question,
-    weights,
-)
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> ArrayDataset:
-    folder = tmp_path_factory.mktemp("data") / "digits"
-    builtin("digits", folder)
-    return load_dataset(folder)
+from tests.kdcore.small_jobs import differing, run_job, stop_at_question, weights
+from tests.kdcore.transfer_jobs import SOFT_ONLY, job_runs, make_teacher, parse_spec
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +61,19 @@ def test_student_learns_from_the_transfer_set_alone(
 ) -> None:
     spec = parse_spec(**UNLABELLED, calibration=calibration)
     black = ArraySplit(np.zeros_like(digits.train.images_NHWC), digits.train.labels_N)
-    run_job(tmp_path / "one", digits, teacher, spec, transfer_dataset=negatives)
+    run_job(tmp_path / "one", digits, [teacher], spec, transfer_dataset=negatives)
     blackened = replace(digits, train=black)
-    run_job(tmp_path / "other", blackened, teacher, spec, transfer_dataset=negatives)
-    assert same_bits(weights(tmp_path / "one"), weights(tmp_path / "other"))
+    run_job(tmp_path / "other", blackened, [teacher], spec, transfer_dataset=negatives)
+    assert differing(weights(tmp_path / "one"), weights(tmp_path / "other")) == []
     own = parse_spec(**UNLABELLED | {"transfer": {"unlabeled": True}})
-    run_job(tmp_path / "own", digits, teacher, own)
-    assert not same_bits(weights(tmp_path / "one"), weights(tmp_path / "own"))
+    run_job(tmp_path / "own", digits, [teacher], own)
+    assert differing(weights(tmp_path / "one"), weights(tmp_path / "own")) != []
 
 
 def test_results_name_both_datasets(
     tmp_path: Path, digits: ArrayDataset, teacher: TeacherInput, negatives: ArrayDataset
 ) -> None:
-    run_job(tmp_path, digits, teacher, parse_spec(**UNLABELLED), transfer_dataset=negatives)
+    run_job(tmp_path, digits, [teacher], parse_spec(**UNLABELLED), transfer_dataset=negatives)
     artifacts = tmp_path / "artifacts"
     manifest = verify_manifest(artifacts)
     assert manifest.dataset.dataset == "digits"
@@ -123,7 +108,7 @@ def test_checkpoint_of_another_transfer_set_is_refused(
         run_job(
             tmp_path,
             digits,
-            teacher,
+            [teacher],
             spec,
             transfer_dataset=negatives,
             should_stop=stop_at_question(3),
@@ -133,7 +118,7 @@ def test_checkpoint_of_another_transfer_set_is_refused(
     description = negatives.description.model_copy(update={"splits": splits})
     changed = replace(negatives, description=description)
     with pytest.raises(IncompatibleInputs, match="another spec"):
-        run_job(tmp_path, digits, teacher, spec, transfer_dataset=changed)
+        run_job(tmp_path, digits, [teacher], spec, transfer_dataset=changed)
 
 
 def test_transfer_set_is_given_exactly_if_it_is_named(
@@ -141,5 +126,5 @@ def test_transfer_set_is_given_exactly_if_it_is_named(
 ) -> None:
     for spec, given in ((parse_spec(**UNLABELLED), None), (parse_spec(), negatives)):
         with pytest.raises(IncompatibleInputs) as caught:
-            run_job(tmp_path, digits, teacher, spec, transfer_dataset=given)
+            run_job(tmp_path, digits, [teacher], spec, transfer_dataset=given)
         assert caught.value.code == "transfer_dataset_missing"

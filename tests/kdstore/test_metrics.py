@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from kdcore.progress import MetricPoint as NewPoint
+from kdcore.progress import Resumed
 from kdcore.report import Run
 from kdcore.spec import DistillJob, parse_job
 from kdstore import jobs, metrics
@@ -14,6 +15,10 @@ ClaimJob = Callable[..., jobs.Claim]
 QueueJob = Callable[..., str]
 Append = Callable[[jobs.Fence, Run, str, Sequence[tuple[int, float]]], None]
 Read = Callable[..., list[metrics.Series]]
+
+
+def _resumption(run: Run, step: int) -> Resumed:
+    return Resumed(run=run, training_stage="training", step=step, total_steps=step)
 
 
 @pytest.fixture
@@ -101,7 +106,7 @@ class TestResume:
         self, session_factory: SessionFactory, written: jobs.Fence, read: Read
     ) -> None:
         with transaction(session_factory) as session:
-            jobs.resumed(session, written, run="student", step=2, total_steps=2)
+            jobs.resumed(session, written, _resumption("student", 2))
         assert [(series.run, series.steps) for series in read(written.job_id)] == [
             ("student", (1, 2)),
             ("teacher", (0,)),
@@ -111,7 +116,7 @@ class TestResume:
         self, session_factory: SessionFactory, written: jobs.Fence, read: Read
     ) -> None:
         with transaction(session_factory) as session:
-            jobs.resumed(session, written, run="control", step=0, total_steps=3)
+            jobs.resumed(session, written, _resumption("control", 0))
         assert [(series.run, series.steps) for series in read(written.job_id)] == [
             ("student", (1, 2, 3)),
             ("teacher", (0,)),
@@ -131,7 +136,7 @@ class TestResume:
         for run in ("control", "generation_1", "student"):
             append(fence, run, "loss", [(1, 3.0), (2, 2.0)])
         with transaction(session_factory) as session:
-            jobs.resumed(session, fence, run="generation_1", step=1, total_steps=3)
+            jobs.resumed(session, fence, _resumption("generation_1", 1))
         assert [(series.run, series.steps) for series in read(fence.job_id)] == [
             ("control", (1, 2)),
             ("generation_1", (1,)),
@@ -141,7 +146,7 @@ class TestResume:
         self, session_factory: SessionFactory, written: jobs.Fence, read: Read
     ) -> None:
         with transaction(session_factory) as session:
-            jobs.resumed(session, written, run=None, step=0, total_steps=0)
+            jobs.resumed(session, written, None)
         assert read(written.job_id) == []
 
     def test_killed_and_resumed_curve_equals_an_undisturbed_one(
@@ -159,14 +164,14 @@ class TestResume:
         for checkpoint, died_at in [(0, 13), (10, 31), (30, 49)]:
             fence = claim_job(job_id, lease_seconds=-1).fence
             with transaction(session_factory) as session:
-                run: Run | None = "student" if checkpoint else None
-                jobs.resumed(session, fence, run=run, step=checkpoint, total_steps=checkpoint)
+                resumption = _resumption("student", checkpoint) if checkpoint else None
+                jobs.resumed(session, fence, resumption)
             append(fence, "student", "loss", curve[checkpoint : died_at + 1])
             with transaction(session_factory) as session:
                 jobs.sweep(session, republish_seconds=60)
         last = claim_job(job_id).fence
         with transaction(session_factory) as session:
-            jobs.resumed(session, last, run="student", step=40, total_steps=40)
+            jobs.resumed(session, last, _resumption("student", 40))
         append(last, "student", "loss", curve[40:])
         assert read(job_id) == read(undisturbed.job_id)
 

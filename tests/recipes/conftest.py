@@ -1,6 +1,7 @@
 """A small experiment on the built-in digits."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -80,11 +81,18 @@ RECIPE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
-def experiment(tmp_path: Path) -> Path:
-    """Write the experiment `digits` and give the folder above it."""
-    folder = tmp_path / "recipes" / "digits"
-    folder.mkdir(parents=True)
+@pytest.fixture(scope="session")
+def recipes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the experiment `digits`, to copy."""
+    folder = tmp_path_factory.mktemp("experiment") / "recipes"
+    (folder / "digits").mkdir(parents=True)
     for name, document in (("recipe", RECIPE), ("teacher", TEACHER), ("student", STUDENT)):
-        (folder / f"{name}.json").write_text(json.dumps(document))
-    return folder.parent
+        (folder / "digits" / f"{name}.json").write_text(json.dumps(document))
+    return folder
+
+
+@pytest.fixture
+def experiment(recipes: Path, tmp_path: Path) -> Path:
+    """The experiment `digits`, of this test alone; the folder above it."""
+    shutil.copytree(recipes, tmp_path / "recipes")
+    return tmp_path / "recipes"

@@ -73,7 +73,7 @@ def result_of(*groups: Group, recipe: str = "zoo", scale: str = "full") -> Recip
         scale=scale,
         scale_summary="as published",
         dataset=DATASET,
-        machine={"cpu": "a CPU"},
+        machine={"cpu": "a CPU", "num_threads": 1},
         num_workers=1,
         groups=groups,
         comparisons=(),

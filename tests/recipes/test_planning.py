@@ -54,6 +54,15 @@ def test_scale_changes_its_steps_and_leaves_out_points(experiment: Path) -> None
     assert epochs == [8, 1, 1]
 
 
+def test_scale_leaves_out_single_jobs_and_whole_steps(experiment: Path) -> None:
+    small = {"summary": "less", "leave_out": ["student.temperature-1.seed-0"]}
+    changed(experiment, scales={"small": small, "tiny": small | {"leave_out": ["student"]}})
+
+    names = [job.name for job in planned(experiment, "small")]
+    assert names == ["teacher", *(job.name for job in planned(experiment)[2:])]
+    assert [job.name for job in planned(experiment, "tiny")] == ["teacher"]
+
+
 def test_unknown_scale_is_refused_with_the_known_ones(experiment: Path) -> None:
     with pytest.raises(ValueError, match="there is full, small"):
         planned(experiment, "tiny")

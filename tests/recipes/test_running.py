@@ -1,6 +1,7 @@
 """An experiment is run once, goes on where it stopped, and is compared with what was expected."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,25 @@ import pytest
 from recipes.__main__ import main
 
 SPREAD_OF_TWO = 2
+
+
+@pytest.fixture(scope="session")
+def finished_once(tmp_path_factory: pytest.TempPathFactory, recipes: Path) -> Path:
+    """A folder in which the experiment was run at its small scale, to copy."""
+    folder = tmp_path_factory.mktemp("finished")
+    shutil.copytree(recipes, folder / "recipes")
+    _, result = run_digits(folder / "recipes", "--scale", "small")
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once: Path, tmp_path: Path) -> tuple[Path, dict[str, Any]]:
+    """The experiment with all its small jobs done, and the result that they gave."""
+    folder = tmp_path / "finished"
+    shutil.copytree(finished_once, folder)
+    result: dict[str, Any] = json.loads((folder / "result.json").read_text())
+    return folder / "recipes", result
 
 
 def run_digits(experiment: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -62,8 +82,8 @@ def test_result_has_spread_time_and_expected_beside_measured(
     assert "NOT reached" in shown
 
 
-def test_finished_jobs_are_not_run_again(experiment: Path) -> None:
-    _, first = run_digits(experiment, "--scale", "small")
+def test_finished_jobs_are_not_run_again(finished: tuple[Path, dict[str, Any]]) -> None:
+    experiment, first = finished
     before = job_folders(experiment)
     _, second = run_digits(experiment, "--scale", "small")
 
@@ -71,8 +91,10 @@ def test_finished_jobs_are_not_run_again(experiment: Path) -> None:
     assert first["groups"] == second["groups"]
 
 
-def test_what_is_finished_can_be_reported_before_the_rest_is_run(experiment: Path) -> None:
-    run_digits(experiment, "--scale", "small")
+def test_what_is_finished_can_be_reported_before_the_rest_is_run(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment, _ = finished
     before = job_folders(experiment)
     code, result = run_digits(experiment, "--only-finished")
 
@@ -82,8 +104,10 @@ def test_what_is_finished_can_be_reported_before_the_rest_is_run(experiment: Pat
     assert {failure["code"] for failure in result["failures"]} == {"not_run"}
 
 
-def test_changed_job_is_run_anew_beside_the_old_one(experiment: Path) -> None:
-    run_digits(experiment, "--scale", "small")
+def test_changed_job_is_run_anew_beside_the_old_one(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment, _ = finished
     before = job_folders(experiment)
     path = experiment / "digits" / "student.json"
     wider = json.loads(path.read_text()) | {"student": {"architecture": "mlp", "hidden": [5]}}
@@ -95,8 +119,8 @@ def test_changed_job_is_run_anew_beside_the_old_one(experiment: Path) -> None:
     assert len(after) == len(before) + 2
 
 
-def test_damaged_result_is_made_again(experiment: Path) -> None:
-    _, first = run_digits(experiment, "--scale", "small")
+def test_damaged_result_is_made_again(finished: tuple[Path, dict[str, Any]]) -> None:
+    experiment, first = finished
     jobs = experiment.parent / "work" / "jobs"
     for path in jobs.glob("*/artifacts/report.json"):
         path.write_text("{}")
@@ -106,8 +130,10 @@ def test_damaged_result_is_made_again(experiment: Path) -> None:
     assert values[0] == values[1]
 
 
-def test_jobs_side_by_side_give_what_jobs_one_by_one_give(experiment: Path) -> None:
-    _, alone = run_digits(experiment, "--scale", "small")
+def test_jobs_side_by_side_give_what_jobs_one_by_one_give(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment, alone = finished
     other = experiment.parent / "other"
     _, together = run_digits(experiment, "--scale", "small", "--workers", "2", "--work", str(other))
 
@@ -115,8 +141,10 @@ def test_jobs_side_by_side_give_what_jobs_one_by_one_give(experiment: Path) -> N
     assert values[0] == values[1]
 
 
-def test_teacher_that_was_trained_elsewhere_is_taken(experiment: Path) -> None:
-    run_digits(experiment, "--scale", "small")
+def test_teacher_that_was_trained_elsewhere_is_taken(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment, _ = finished
     jobs = experiment.parent / "work" / "jobs"
     teacher = next(f for f in jobs.iterdir() if (f / "artifacts" / "network.json").exists())
     elsewhere = experiment.parent / "elsewhere"
@@ -129,8 +157,58 @@ def test_teacher_that_was_trained_elsewhere_is_taken(experiment: Path) -> None:
     assert result["groups"][0]["seconds"] is None
 
 
-def test_result_of_another_job_is_not_taken(experiment: Path) -> None:
-    run_digits(experiment, "--scale", "small")
+def student_under_other_ids(experiment: Path) -> Path:
+    """Give the student of the small scale as a service leaves it, out of the store."""
+    jobs = experiment.parent / "work" / "jobs"
+    student = next(f for f in jobs.iterdir() if (f / "artifacts" / "student.json").exists())
+    elsewhere = experiment.parent / "elsewhere"
+    student.rename(elsewhere)
+    path = elsewhere / "artifacts" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["spec"]["dataset"] = manifest["dataset"]["dataset"] = "dts_1"
+    manifest["spec"]["teachers"][0]["model"] = manifest["teachers"][0]["model"] = "mdl_1"
+    path.write_text(json.dumps(manifest))
+    return elsewhere
+
+
+def student_name(folder: Path) -> str:
+    name: str = json.loads((folder / "artifacts" / "manifest.json").read_text())["spec"]["name"]
+    return name
+
+
+def test_student_that_a_service_trained_is_taken_whatever_its_ids(
+    finished: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment, _ = finished
+    elsewhere = student_under_other_ids(experiment)
+    before = job_folders(experiment)
+    given = f"{student_name(elsewhere)}={elsewhere}"
+    code, _ = run_digits(experiment, "--scale", "small", "--given", given)
+
+    assert code == 0
+    assert job_folders(experiment) == before
+
+
+@pytest.mark.parametrize("change", ["teacher", "images"])
+def test_student_of_other_weights_or_images_is_not_taken(
+    finished: tuple[Path, dict[str, Any]], change: str
+) -> None:
+    experiment, _ = finished
+    elsewhere = student_under_other_ids(experiment)
+    path = elsewhere / "artifacts" / "manifest.json"
+    manifest = json.loads(path.read_text())
+    if change == "teacher":
+        manifest["teachers"][0]["sha256"] = "0" * 64
+    else:
+        manifest["dataset"]["splits"]["train"]["images_sha256"] = "0" * 64
+    path.write_text(json.dumps(manifest))
+    name = student_name(elsewhere)
+    with pytest.raises(ValueError, match=f"is not a result of {name}"):
+        run_digits(experiment, "--scale", "small", "--given", f"{name}={elsewhere}")
+
+
+def test_result_of_another_job_is_not_taken(finished: tuple[Path, dict[str, Any]]) -> None:
+    experiment, _ = finished
     jobs = experiment.parent / "work" / "jobs"
     student = next(f for f in jobs.iterdir() if (f / "artifacts" / "student.json").exists())
     with pytest.raises(ValueError, match="is not a result of teacher"):

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from kombu.message import Message
 from kombu.exceptions import ConnectionError as BrokerLost
+from kombu.message import Message
 from pydantic import SecretStr
 
 from kdstore.queue import (

@@ -39,6 +39,7 @@ def offer_checkpoint(uploads: CheckpointUploads, folder: Path, step: int) -> Non
             sha256="0" * 64,
             size_bytes=path.stat().st_size,
             run="network",
+            training_stage="training",
             step=step,
             total_steps=step,
         )

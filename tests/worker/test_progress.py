@@ -12,8 +12,10 @@ from kdcore.progress import (
     Metrics,
     Progress,
     Resumed,
+    SpecResolved,
     StageStarted,
 )
+from kdcore.spec import TrainJob, parse_job
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
 from kdstore.errors import AttemptLost
@@ -66,6 +68,7 @@ def metric(step: int, *, name: str = "loss") -> Metrics:
 def progress(step: int) -> Progress:
     return Progress(
         run="network",
+        training_stage="training",
         fraction=step / 100,
         epoch=0,
         num_epochs=1,
@@ -84,6 +87,7 @@ def saved(folder: Path, step: int) -> CheckpointSaved:
         sha256="0" * 64,
         size_bytes=path.stat().st_size,
         run="network",
+        training_stage="training",
         step=step,
         total_steps=step,
     )
@@ -185,10 +189,12 @@ def test_resumed_attempt_forgets_what_it_will_write_again(
     first.flush()
     hand_back(session_factory, fence)
     second = make_relay(claim(job_id))
-    second.take(Resumed(run="network", step=20, total_steps=20))
+    second.take(Resumed(run="network", training_stage="hint", step=20, total_steps=20))
     second.flush()
     assert steps(book, job_id) == [10, 20]
-    assert book.resumptions(job_id) == [AttemptResumed(attempt=2, run="network", step=20)]
+    assert book.resumptions(job_id) == [
+        AttemptResumed(attempt=2, run="network", training_stage="hint", step=20)
+    ]
 
 
 def test_later_attempt_without_a_checkpoint_forgets_everything_once(
@@ -237,3 +243,14 @@ def test_trained_time_runs_from_training_to_evaluation() -> None:
     ended = trained.seconds()
     trained.enter("exporting")
     assert trained.seconds() == ended
+
+
+def test_spec_that_the_run_has_completed_is_the_job_s_spec(
+    claim: Claim, make_relay: MakeRelay, book: JobBook, job_id: str
+) -> None:
+    relay = make_relay(claim(job_id))
+    completed = parse_job(book.read(job_id).spec).model_copy(update={"name": "completed"})
+    assert isinstance(completed, TrainJob)
+    relay.take(SpecResolved(spec=completed))
+    relay.flush()
+    assert parse_job(book.read(job_id).spec) == completed

@@ -17,21 +17,21 @@ __all__ = ["MethodEntry", "Needs", "methods"]
 
 
 def methods() -> tuple[MethodEntry, ...]:
-    """List every method that a job can name."""
+    """List every method that a job can name: by logits, by layers, then without a teacher."""
     return (
-        crd(),
-        dist(),
-        attention(),
-        dkd(),
-        feature_matching(),
-        fitnet(),
-        fsp(),
         logit_kd(),
         logit_matching(),
-        reviewkd(),
+        dkd(),
+        dist(),
         logit_standardization(),
-        mutual_learning(),
+        fitnet(),
+        fsp(),
+        attention(),
+        feature_matching(),
         rkd(),
-        self_distillation(),
+        crd(),
+        reviewkd(),
         simkd(),
+        self_distillation(),
+        mutual_learning(),
     )

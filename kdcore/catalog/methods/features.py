@@ -20,7 +20,8 @@ def fsp() -> MethodEntry:
         title="Flow of solution procedure",
         summary="Before it learns the task, the student learns how the teacher goes from one "
         "layer to another: the products of the channels of both. The teacher may have learnt "
-        "another task.",
+        "another task. The first stage's loss is a sum over whole matrices, under which gradient "
+        "descent at the job's own rate may diverge: unless the job names its optimizer it is Adam.",
         formula="fsp: 1/B · Σ_B Σ_i λ_i · ‖G_t,i − G_s,i‖²_F, with G = F₁ᵀF₂/(h·w) of two layers' "
         "maps; training: ce_weight · CE(y, z_s) + kd_weight · T²/B · Σ KL(p_t^T ‖ p_s^T)",
         paper=Paper(
@@ -58,7 +59,8 @@ def attention() -> MethodEntry:
         name="attention",
         title="Attention transfer",
         summary="The student's layers learn to be active at the places of an image where the "
-        "teacher's are; channels and sizes of the two may differ.",
+        "teacher's are; channels and sizes of the two may differ. The published weight of 1000 is "
+        "for maps of 7x7 and more, so smaller ones are not chosen; on 2x2 it drowns the labels.",
         formula="ce_weight · CE(y, z_s) + kd_weight · T²/B · Σ KL(p_t^T ‖ p_s^T) + feature_weight "
         "· Σ_pairs 1/(B·h·w) · Σ_B ‖a_s − a_t‖², with a = Q/‖Q‖ of Q = mean of F² over channels",
         paper=Paper(
@@ -79,7 +81,8 @@ def feature_matching() -> MethodEntry:
         name="feature_matching",
         title="Intermediate layers by name",
         summary="While it learns the task, layer i of the student learns layer j of the teacher, "
-        "in any number of pairs, each with a projection if it names one.",
+        "in any number of pairs, each with a projection if it names one. A weight of 100, usual "
+        "behind projections with BatchNorm, may diverge here without clipped gradients.",
         formula="ce_weight · CE(y, z_s) + kd_weight · T²/B · Σ KL(p_t^T ‖ p_s^T) + feature_weight "
         "· Σ_pairs 1/(B·n) · Σ_B ‖r(F_s) − F_t‖², r a projection or nothing, n numbers of a layer",
         paper=_FITNETS,

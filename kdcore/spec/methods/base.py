@@ -1,10 +1,12 @@
 """What the specs of all methods share: weights, stages, and how layers are paired."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from kdcore.spec.base import SpecModel, problem
+from kdcore.spec.training import OptimizerSpec
 
 MAX_TEACHERS = 8
 
@@ -19,8 +21,11 @@ class MethodFields(SpecModel):
 
     Attributes:
         STAGES: The names that `training.stages` may override, in order.
+        STAGE_OPTIMIZERS: The optimizers of those stages whose loss asks for one of its own, where
+            `training.stages` names none; every other stage has `training.optimizer`.
         NUM_TEACHERS: The fewest and the most teachers that the method learns from at once.
         NEEDS_LABELS: Whether it reads labels even with a `ce_weight` of 0.
+        TAKES_MIXES: Whether its definition holds for images mixed of two (`transfer.mix`).
         PAIRING: What `kdcore.pairing` puts into the field `layers` where it is empty.
             `none`: the method has no such field.
             `stages`: a LayerPair for the end of each stage, by spatial size; for networks without
@@ -37,13 +42,18 @@ class MethodFields(SpecModel):
             `maps`: maps of any channels and size.
             `any`: whatever the layers give.
             Where channels may differ the method sees to that itself, and an adapter is refused.
+        FEWEST_PLACES: Height times width of the smallest maps that the rule `stages` chooses, where
+            there are any so large; else it chooses the largest alone. Named layers may be smaller.
     """
 
     STAGES: ClassVar[tuple[str, ...]] = ("training",)
+    STAGE_OPTIMIZERS: ClassVar[Mapping[str, OptimizerSpec]] = {}
     NUM_TEACHERS: ClassVar[tuple[int, int]] = (1, 1)
     NEEDS_LABELS: ClassVar[bool] = False
+    TAKES_MIXES: ClassVar[bool] = True
     PAIRING: ClassVar[Pairing] = "none"
     SHAPES: ClassVar[FittingShapes] = "equal"
+    FEWEST_PLACES: ClassVar[int] = 1
 
     @property
     def reads_teacher_logits(self) -> bool:

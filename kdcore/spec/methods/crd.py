@@ -1,6 +1,6 @@
 """`crd`: the student's view of an image found among the teacher's views of many."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
@@ -11,8 +11,11 @@ from kdcore.spec.methods.layered import LayeredFields
 class Crd(LayeredFields):
     """Tian, Krishnan, Isola 2020 (arXiv:1910.10699): contrastive representation distillation.
 
-    Remembers two vectors of `feature_dim` numbers for every image that is learned from.
+    Remembers two vectors of `feature_dim` numbers for every image that is learned from, and holds
+    each image against the others: a mix of two would be the one and the other at once.
     """
+
+    TAKES_MIXES: ClassVar[bool] = False
 
     name: Literal["crd"] = "crd"
     feature_weight: Weight = Field(0.8, description="Weight of the contrast.")

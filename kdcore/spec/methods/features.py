@@ -1,5 +1,6 @@
 """Methods that compare layers of both networks. Formulas are in `kdcore/methods/<name>.py`."""
 
+from collections.abc import Mapping
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -13,6 +14,7 @@ from kdcore.spec.methods.base import (
 )
 from kdcore.spec.methods.layered import LayeredFields
 from kdcore.spec.methods.layers import FlowPairs, LayerPairs
+from kdcore.spec.training import Adam, OptimizerSpec
 
 
 class _LayersFirst(MethodFields):
@@ -35,14 +37,21 @@ class _LayersFirst(MethodFields):
 
 
 class Attention(LayeredFields):
-    """Zagoruyko and Komodakis 2017 (arXiv:1612.03928): where in an image the layers are active."""
+    """Zagoruyko and Komodakis 2017 (arXiv:1612.03928): where in an image the layers are active.
+
+    The paper's weight of 1000 is divided by the places of each map, of which it has 7x7 and more.
+    On 2x2 it is 250, and drowns the labels; so smaller maps are not chosen, only taken by name.
+    """
 
     PAIRING: ClassVar[Pairing] = "stages"
     SHAPES: ClassVar[FittingShapes] = "maps"
+    FEWEST_PLACES: ClassVar[int] = 49
 
     name: Literal["attention"] = "attention"
     feature_weight: Weight = Field(
-        1000.0, description="Weight of the squared distance between attention maps."
+        1000.0,
+        description="Weight of the squared distance between attention maps, averaged over their "
+        "places; with layers named by you of less than 7x7, take 20 * height * width or less.",
     )
 
 
@@ -54,7 +63,9 @@ class FeatureMatching(LayeredFields):
 
     name: Literal["feature_matching"] = "feature_matching"
     feature_weight: Weight = Field(
-        100.0, description="Weight of the mean squared distance, summed over pairs."
+        1.0,
+        description="Weight of the mean squared distance, summed over pairs; the larger, the lower "
+        "the learning rate or training.gradient_clip_norm that it needs.",
     )
 
 
@@ -84,10 +95,14 @@ class Fsp(_LayersFirst):
     """Yim, Joo, Bae, Kim 2017: the flow from one layer to another.
 
     The stage `fsp` brings the student's flows to the teacher's; the stage `training` then learns
-    the task.
+    the task. The loss of the first is a sum over whole matrices, thousands at times: under plain
+    gradient descent the rates that do not diverge depend on both networks, so unless the job
+    names an optimizer for it the stage has Adam, which does not see how a loss is scaled. Its
+    rate of 0.001 is the one that the paper begins with.
     """
 
     STAGES: ClassVar[tuple[str, ...]] = ("fsp", "training")
+    STAGE_OPTIMIZERS: ClassVar[Mapping[str, OptimizerSpec]] = {"fsp": Adam(learning_rate=1e-3)}
     PAIRING: ClassVar[Pairing] = "flows"
     SHAPES: ClassVar[FittingShapes] = "equal_channels"
 

@@ -29,6 +29,33 @@ def test_methods_have_schema_formula_and_paper(client: Client) -> None:
     assert "temperature" in found["logit_kd"]["json_schema"]["properties"]
 
 
+def test_methods_tell_their_stages_and_which_layers_they_compare(client: Client) -> None:
+    items = client.get("/v1/methods").json()["items"]
+    found = {item["name"]: item for item in items}
+    assert found["fsp"]["stages"] == ["fsp", "training"]
+    assert found["fsp"]["needs"]["layers"] == {
+        "chosen": "flows",
+        "shapes": "equal_channels",
+        "fewest_places": 1,
+    }
+    assert found["logit_kd"]["stages"] == ["training"]
+    assert found["logit_kd"]["needs"]["layers"] is None
+
+
+def test_methods_tell_what_a_newcomer_would_trip_over(client: Client) -> None:
+    found = {item["name"]: item for item in client.get("/v1/methods").json()["items"]}
+    assert [name for name, item in found.items() if not item["needs"]["mixes"]] == ["crd"]
+    assert found["attention"]["needs"]["layers"]["fewest_places"] == 49
+    brought = {name: item["stage_optimizers"] for name, item in found.items()}
+    assert brought.pop("fsp")["fsp"]["name"] == "adam"
+    assert not any(brought.values())
+    for item in found.values():
+        fields = item["json_schema"]["properties"]
+        assert fields["ce_weight"]["default"] >= 0
+        undescribed = [name for name, field in fields.items() if "description" not in field]
+        assert undescribed == ["name"]
+
+
 def test_every_method_can_be_named_in_a_job(client: Client) -> None:
     for item in client.get("/v1/methods").json()["items"]:
         job = parse_job(

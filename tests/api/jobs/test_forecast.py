@@ -148,6 +148,93 @@ def test_time_is_scaled_from_a_like_job(client: Client, rows: Rows, distillation
     assert _forecast(client, other)["estimate"]["training_seconds"] is None
 
 
+def test_time_of_another_method_is_no_guide(client: Client, rows: Rows, distillation: Json) -> None:
+    rows.finish(rows.claim(client.post("/v1/jobs", json=distillation).json()["id"]))
+    other = distillation | {"method": {"name": "fitnet"}}
+    assert _forecast(client, other)["estimate"]["training_seconds"] is None
+
+
+def test_time_is_scaled_by_the_epochs_and_steps_of_all_stages(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    hints = distillation | {"method": {"name": "fitnet"}}  # 3 epochs of hints, 10 of training
+    rows.finish(rows.claim(client.post("/v1/jobs", json=hints).json()["id"]))  # in 5 seconds
+    stage = {"stage": "hint", "num_epochs": 16}
+    longer = hints | {"training": {"num_epochs": 10, "batch_size": 16, "stages": [stage]}}
+    assert _forecast(client, longer)["estimate"]["training_seconds"] == pytest.approx(10.0)
+    stages = [{"stage": "hint", "num_steps": 5}]
+    in_steps = hints | {"training": {"num_epochs": 10, "batch_size": 16, "stages": stages}}
+    # 6 steps an epoch.
+    estimated = _forecast(client, in_steps)["estimate"]["training_seconds"]
+    assert estimated == pytest.approx(5.0 * (5 + 60) / (18 + 60))
+
+
+def test_time_counts_the_steps_of_stages(client: Client, rows: Rows) -> None:
+    network = {"architecture": "resnet_cifar", "depth": 8, "width": 8}
+    body = {
+        "kind": "distill",
+        "dataset": rows.ready_dataset(),
+        "teachers": [{"model": rows.ready_model(architecture=network)}],
+        "student": network,
+        "method": {"name": "fsp"},
+        "training": {"num_epochs": 6, "batch_size": 30},
+    }
+    # 90 images: stage 1 has a third of the epochs, and the control as many steps as both.
+    assert _forecast(client, body)["estimate"]["training_steps"] == 2 * (2 + 6) * 3
+    rows.finish(rows.claim(client.post("/v1/jobs", json=body).json()["id"]))
+    longer = body | {
+        "training": {
+            "num_epochs": 6,
+            "batch_size": 30,
+            "stages": [{"stage": "fsp", "num_steps": 54}],
+        }
+    }
+    estimate = _forecast(client, longer)["estimate"]
+    assert estimate["training_steps"] == 2 * (54 + 18)
+    assert estimate["training_seconds"] == pytest.approx(5.0 * 144 / 48)
+
+
+def test_time_of_other_peers_and_of_another_method_is_another(
+    client: Client, rows: Rows, distillation: Json
+) -> None:
+    together = distillation | {"teachers": [], "method": {"name": "mutual_learning"}}
+    rows.finish(rows.claim(client.post("/v1/jobs", json=together).json()["id"]))
+
+    def seconds(**method: Any) -> float | None:
+        body = together | {"method": {"name": "mutual_learning"} | method}
+        found: float | None = _forecast(client, body)["estimate"]["training_seconds"]
+        return found
+
+    assert seconds(temperature=3) == pytest.approx(5.0)
+    assert seconds(num_peers=2) is None
+    assert seconds(kd_weight=0) is None
+    assert _forecast(client, distillation)["estimate"]["training_seconds"] is None
+
+
+def test_memory_counts_what_is_on_the_device_at_once(client: Client, distillation: Json) -> None:
+    def values(**changes: Any) -> float:
+        estimate = _forecast(client, distillation | changes)["estimate"]
+        return (float(estimate["memory_bytes_at_least"]) - 180 * 64) / 4
+
+    # The teacher has 8515 parameters, the student 547, a network of 20 units 1363.
+    wider = {"architecture": "mlp", "hidden": [20]}
+    peers = {"name": "mutual_learning", "peers": [wider, wider]}
+    assert values(teachers=[], method=peers) == (547 + 2 * 1363) * 4
+    assert values(assistants=[wider]) == 8515 + 1363 * 4
+    narrower = {"architecture": "mlp", "hidden": [7]}
+    # The student learns while its assistant stays beside it, frozen.
+    assert values(assistants=[narrower]) == 8515 + 547 * 4 + (64 * 7 + 7 + 7 * 3 + 3)
+    assert values(teachers=[], method={"name": "self_distillation"}) == 547 * 5
+
+
+def test_peer_that_cannot_be_built_is_pointed_at(client: Client, distillation: Json) -> None:
+    peer = {"architecture": "torchvision/resnet18"}
+    body = distillation | {"teachers": [], "method": {"name": "mutual_learning", "peers": [peer]}}
+    answer = client.post("/v1/jobs/validate", json=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"] == "/method/peers/0/architecture"
+
+
 def test_accuracy_of_a_trained_teacher_is_that_of_its_own_report(
     client: Client, rows: Rows, distillation: Json
 ) -> None:

@@ -11,6 +11,7 @@ from sqlalchemy import event
 from api.state import AppState
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
+from kdstore.tables import Job
 
 Client = Any  # these are classes of conftest.py, which tests cannot import
 Rows = Any
@@ -78,6 +79,18 @@ class TestCreate:
 
 
 class TestRead:
+    def test_progress_that_an_older_version_wrote_is_still_told(
+        self, client: Client, rows: Rows, session_factory: SessionFactory
+    ) -> None:
+        job_id = rows.job()
+        rows.progress(rows.claim(job_id), fraction=0.25)
+        with transaction(session_factory) as session:
+            row = session.get_one(Job, job_id)
+            assert row.progress is not None
+            row.progress = {k: v for k, v in row.progress.items() if k != "training_stage"}
+        progress = client.get(f"/v1/jobs/{job_id}").json()["progress"]
+        assert (progress["fraction"], progress["training_stage"]) == (0.25, None)
+
     def test_running_job_tells_progress_and_attempt(self, client: Client, rows: Rows) -> None:
         job_id = rows.job(name="mine")
         rows.progress(rows.claim(job_id), fraction=0.25)
@@ -87,6 +100,7 @@ class TestRead:
         assert job["progress"]["fraction"] == 0.25
         assert job["progress"]["eta_seconds"] == 3.0
         assert job["progress"]["accuracy"] is None
+        assert job["progress"]["training_stage"] == "training"
         [attempt] = job["attempts"]
         assert attempt["number"] == 1
         assert attempt["worker"] == "worker-1"

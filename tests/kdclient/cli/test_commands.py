@@ -28,6 +28,7 @@ COMMANDS = (
     "retry",
     "models",
     "datasets",
+    "methods",
 )
 
 
@@ -85,6 +86,32 @@ class TestLists:
         assert run("datasets").out == (
             "digits\tready\t1x8x8\t2\ttrain 1,438\tdigits\ndts_1\tvalidating\t–\t–\t–\tmine\n"
         )
+
+    def test_methods_are_told_with_their_stages_and_fields(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        method = {
+            "name": "fitnet",
+            "title": "FitNets: hints",
+            "summary": "…",
+            "formula": "…",
+            "json_schema": {"properties": {"name": {}, "ce_weight": {}, "layers": {}}},
+            "needs": {
+                "min_teachers": 1,
+                "max_teachers": 1,
+                "labels": "if_ce_weight",
+                "mixes": True,
+                "layers": {"chosen": "middle", "shapes": "equal", "fewest_places": 1},
+            },
+            "stages": ["hint", "training"],
+            "stage_optimizers": {"hint": {"name": "adam", "learning_rate": 0.001}},
+        }
+        several = {"min_teachers": 1, "max_teachers": 8, "labels": "if_ce_weight"}
+        logits = method | {"name": "logit_kd", "needs": several, "stages": ["training"]}
+        scripted.on("GET", "/v1/methods", page(method, logits))
+        first, second = run("methods").out.splitlines()
+        assert first == "fitnet\t1\thint, training\tce_weight, layers\tFitNets: hints"
+        assert second.split("\t")[:3] == ["logit_kd", "1-8", "training"]
 
 
 class TestReport:
@@ -186,6 +213,21 @@ class TestUpload:
             "format": "image_folder_zip",
         }
 
+    @pytest.mark.parametrize("names", ["zero, one", "@FILE"])
+    def test_classes_are_named_by_the_one_who_knows_them(
+        self, scripted: ScriptedServer, run: Run, tmp_path: Path, names: str
+    ) -> None:
+        (tmp_path / "names.txt").write_text("zero\none\n")
+        (tmp_path / "teacher.pth").write_bytes(b"w")
+        (tmp_path / "images.npz").write_bytes(b"z")
+        given = ("--class-names", names.replace("FILE", str(tmp_path / "names.txt")))
+        network = '{"architecture": "mlp", "hidden": [8]}'
+        run("upload", str(tmp_path / "teacher.pth"), "--architecture", network, *given)
+        run("upload", str(tmp_path / "images.npz"), *given)
+        for route in ("/v1/models", "/v1/datasets"):
+            [asked] = scripted.asked_for("POST", route)
+            assert json.loads(asked.body)["class_names"] == ["zero", "one"]
+
     @pytest.mark.parametrize(
         ("name", "options", "word"),
         [
@@ -242,6 +284,18 @@ class TestErrors:
         assert ended.status == 1
         assert ended.err.splitlines() == [
             "potstill: /method/temperature: Give a number above 0.",
+        ]
+
+    def test_problem_of_one_field_is_not_said_twice(
+        self, scripted: ScriptedServer, run: Run
+    ) -> None:
+        said = "The teacher has other classes."
+        item = {"pointer": "/teachers/0/model", "code": "x", "detail": said}
+        body = {"code": "teacher_classes_mismatch", "detail": said, "errors": [item]}
+        scripted.on("POST", "/v1/jobs", json_reply(body, 422))
+        assert run("distill", "--dataset", "digits").err.splitlines() == [
+            f"potstill: {said} (teacher_classes_mismatch)",
+            "  /teachers/0/model",
         ]
 
     def test_refused_key(self, scripted: ScriptedServer, run: Run) -> None:

@@ -55,6 +55,15 @@ def test_job_is_described_by_what_it_does(job: Job, words: str) -> None:
     assert describe(job) == words
 
 
+def test_stage_of_a_method_with_several_is_named() -> None:
+    job = job_at(0.5)
+    assert job.progress is not None
+    in_hint = job.progress.model_copy(update={"training_stage": "hint"})
+    assert describe(job.model_copy(update={"progress": in_hint})) == "training network, hint"
+    main = job.progress.model_copy(update={"training_stage": "training"})
+    assert describe(job.model_copy(update={"progress": main})) == "training network"
+
+
 def test_long_times_have_hours() -> None:
     progress = JobProgress.model_validate(progress_document(0.5) | {"eta_seconds": 3 * 3600 + 62})
     assert facts(progress).endswith("ETA 3:01:02")

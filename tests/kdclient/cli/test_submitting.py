@@ -154,6 +154,13 @@ class TestWhatIsPosted:
         assert posted(scripted)["method"] == {"name": "logit_matching"}
         assert posted(scripted)["training"]["optimizer"] == {"name": "adam"}
 
+    def test_method_may_be_given_with_all_its_fields(
+        self, scripted: ScriptedServer, run: Run, spec_file: Path
+    ) -> None:
+        method = '{"name": "rkd", "angle_weight": 25}'
+        run("distill", str(spec_file), "--method", method, "--kd-weight", "0.5", "--detach")
+        assert posted(scripted)["method"] == {"name": "rkd", "angle_weight": 25, "kd_weight": 0.5}
+
     def test_network_may_be_read_from_a_file(
         self, scripted: ScriptedServer, run: Run, tmp_path: Path
     ) -> None:

@@ -38,3 +38,8 @@ def test_needs_name_the_number_of_teachers_that_the_spec_enforces() -> None:
         needs = entry.needs
         assert (needs.min_teachers, needs.max_teachers) == entry.spec.NUM_TEACHERS
         assert 0 <= needs.min_teachers <= needs.max_teachers <= MAX_TEACHERS
+
+
+def test_needs_tell_of_layers_where_the_spec_has_that_field() -> None:
+    for entry in methods():
+        assert (entry.needs.layers is not None) == ("layers" in entry.spec.model_fields)

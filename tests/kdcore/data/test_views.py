@@ -58,6 +58,25 @@ def test_the_last_short_batch_is_kept_and_an_epoch_sees_every_example_once(
     assert seen.tolist() != list(range(50))
 
 
+@pytest.mark.parametrize(("batch_size", "lengths"), [(7, [7] * 6 + [8]), (49, [50]), (60, [50])])
+def test_single_image_left_over_goes_with_the_batch_before(
+    split: ArraySplit, batch_size: int, lengths: list[int]
+) -> None:
+    transfer = TransferSpec(augmentation=Crop(padding=2), mix=Mixup())
+    view = TrainView(split, transfer=transfer, batch_size=batch_size, seed=0, device=_CPU)
+    batches = [view.batch(1, step) for step in range(view.steps_per_epoch)]
+    assert [len(batch.images_BCHW) for batch in batches] == lengths
+    seen = torch.cat([batch.indices_B for batch in batches])
+    assert seen.sort().values.tolist() == list(range(50))
+    assert view.smallest_batch == min(lengths)
+
+
+def test_batches_of_one_image_are_told(split: ArraySplit) -> None:
+    view = TrainView(split, transfer=TransferSpec(), batch_size=1, seed=0, device=_CPU)
+    assert (view.steps_per_epoch, view.smallest_batch) == (50, 1)
+    assert _view(split).smallest_batch == 2
+
+
 def test_batches_are_float_channels_last_and_labelled(split: ArraySplit) -> None:
     batch = _view(split, TransferSpec()).batch(0, 0)
     assert batch.images_BCHW.dtype == torch.float32

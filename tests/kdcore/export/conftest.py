@@ -42,7 +42,6 @@ FAMILIES: dict[str, Architecture] = {
         )
     ),
     "resnet_cifar": ResnetCifar(depth=8, width=4),
-    "torchvision/resnet18": TorchvisionClassifier(architecture="torchvision/resnet18"),
     "torchvision/mobilenet_v3_small": TorchvisionClassifier(
         architecture="torchvision/mobilenet_v3_small"
     ),

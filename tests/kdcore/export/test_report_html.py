@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from kdcore.export import MetricSeries, render_report, write_report_html
-from kdcore.report import Report
-from kdcore.spec import DistillJob, MutualLearning, TrainJob
+from kdcore.report import Report, StageReport
+from kdcore.spec import DistillJob, Fitnet, MutualLearning, TrainJob
+from kdcore.spec.methods import LayerPair
 
 _VOID = {"meta", "link", "br", "img", "hr", "input"}
 
@@ -145,6 +146,7 @@ def test_page_says_who_learned_from_whom(report: Report, distill_job: DistillJob
     known = report.columns["teacher"].model_copy(update={"balanced_accuracy_beforehand": 0.9321})
     measured = report.model_copy(update={"columns": {**report.columns, "teacher": known}})
     text = _Page(render_report(measured, spec=distill_job)).text
+    assert "Methodlogit_kd" in text
     assert "student from teacher; control from labels alone" in text
     assert "teacher 93.21" in text
 
@@ -161,11 +163,56 @@ def test_stages_after_the_first_are_marked_where_they_begin(
     report: Report, distill_job: DistillJob, series: Sequence[MetricSeries]
 ) -> None:
     """The series go from step 10 to step 100."""
-    starts = {"hint": 0, "training": 40, "beyond": 400}
+    staged = report.model_copy(update={"stages": {"student": _STAGES}})
 
-    page = render_report(report, spec=distill_job, series=series, stage_starts=starts)
+    page = render_report(staged, spec=distill_job, series=series)
 
     assert page.count('class="grid mark"') == page.count('class="chart"') == 3
     assert page.count(">training</text>") == 3
     assert ">hint</text>" not in page
     assert ">beyond</text>" not in page
+
+
+def test_page_names_the_layers_that_were_compared(report: Report, distill_job: DistillJob) -> None:
+    hint = Fitnet(layers=(LayerPair(teacher="layer2", student="layers.4", adapter="conv1x1"),))
+    text = _Page(render_report(report, spec=distill_job.model_copy(update={"method": hint}))).text
+    assert "student's layers.4 from teacher's layer2 by conv1x1" in text
+
+
+def test_page_says_how_long_each_stage_was(report: Report, distill_job: DistillJob) -> None:
+    stages = {"student": _STAGES[:2], "control": (_stage("training", 0, 1400),)}
+    staged = report.model_copy(update={"stages": stages})
+    text = _Page(render_report(staged, spec=distill_job)).text
+    assert "student hint 40, training 360; control training 1,400" in text
+
+
+def test_each_stage_has_a_chart_of_its_own_loss(
+    report: Report, distill_job: DistillJob, series: Sequence[MetricSeries]
+) -> None:
+    """A hint's loss may be thousands of times that of the task: on one axis one is a flat line."""
+    losses = [
+        MetricSeries("student", "loss", (20, 40, 60, 80), (9000.0, 8000.0, 2.0, 1.0)),
+        MetricSeries("student", "hint", (20, 40), (9000.0, 8000.0)),
+        MetricSeries("control", "loss", (20, 40, 60, 80), (2.5, 2.25, 1.75, 1.5)),
+    ]
+    stages = {"student": _STAGES[:2], "control": (_stage("training", 0, 100),)}
+    staged = report.model_copy(update={"stages": stages})
+
+    page = render_report(staged, spec=distill_job, series=[*series, *losses])
+
+    assert "Training loss: hint" not in page  # it is all of that stage's loss
+    hint, training = (
+        page.partition(f"Training loss in stage {name}</h2>")[2].partition("</section>")[0]
+        for name in ("hint", "training")
+    )
+    assert "8k" in hint
+    assert "control" not in hint
+    assert "k</" not in training
+    assert ">1.5<" in training
+
+
+def _stage(name: str, first_step: int, num_steps: int) -> StageReport:
+    return StageReport(name=name, first_step=first_step, num_steps=num_steps)
+
+
+_STAGES = (_stage("hint", 0, 40), _stage("training", 40, 360), _stage("beyond", 400, 100))

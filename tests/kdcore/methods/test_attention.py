@@ -2,21 +2,13 @@
 
 # B batch, C channels, H height, W width, S places
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from kdcore.methods import attention_loss, attention_maps
-
-FIXTURE = Path(__file__).parent / "fixtures" / "repdistiller_attention.json"
-
-
-def _cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
+from tests.kdcore.methods.peers import cases_of
 
 
 def _maps(seed: int, *shape: int) -> torch.Tensor:
@@ -24,7 +16,7 @@ def _maps(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("case", _cases())
+@pytest.mark.parametrize("case", cases_of("repdistiller_attention"))
 def test_loss_and_gradient_equal_those_of_repdistiller(case: dict[str, Any]) -> None:
     """Among the cases are student and teacher of other channels, and each larger than the other."""
     student_BCHW = torch.tensor(case["student"], dtype=torch.float64, requires_grad=True)

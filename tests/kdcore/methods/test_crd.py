@@ -2,9 +2,7 @@
 
 # B batch, D width of a layer, E width of an embedding, K negatives, N images of the train split
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +14,8 @@ from kdcore.methods import Labels, MethodInputs, Objective, Step, build_stages
 from kdcore.methods.crd import Contrast, ContrastTerm, Memory, noise_contrastive_loss
 from kdcore.spec import Crd, ImageInput, Mlp, NetworkDescription
 from kdcore.spec.methods import LayerPair
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "repdistiller_crd.json"
 STUDENT = NetworkDescription(
     architecture=Mlp(hidden=(4,)),
     input=ImageInput(channels=1, height=2, width=2),
@@ -32,11 +30,6 @@ def _double(values: Any) -> torch.Tensor:  # nested lists, as JSON has them
 
 def _random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def _cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
 
 
 def _contrast_of(case: dict[str, Any]) -> Contrast:
@@ -70,7 +63,7 @@ def _contrast_of(case: dict[str, Any]) -> Contrast:
     return contrast
 
 
-@pytest.mark.parametrize("case", _cases())
+@pytest.mark.parametrize("case", cases_of("repdistiller_crd"))
 def test_three_steps_equal_those_of_repdistiller_with_all_that_is_remembered(
     case: dict[str, Any],
 ) -> None:

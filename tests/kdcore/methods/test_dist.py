@@ -2,29 +2,22 @@
 
 # B batch, C classes
 
-import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from kdcore.features import Observation
 from kdcore.methods import (
-    Labels,
-    LossTerms,
-    MethodInputs,
-    Step,
-    build_stages,
     cross_entropy,
     dist_loss,
 )
 from kdcore.methods.dist import pearson_distance
-from kdcore.spec import Dist, ImageInput, Mlp, NetworkDescription
+from kdcore.spec import Dist
+from tests.kdcore.methods.logit_steps import losses_of
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "image_classification_sota_dist.json"
 LABELS_B = torch.tensor([0, 3, 6, 4, 6, 2])
 
 paper_loss = partial(dist_loss, temperature=4.0, inter_weight=2.0, intra_weight=2.0)
@@ -35,33 +28,8 @@ def _logits_BC(seed: int, *, batch: int = 6, classes: int = 7) -> torch.Tensor:
     return torch.randn(batch, classes, generator=generator, dtype=torch.float64)
 
 
-def _losses(spec: Dist, student_BC: torch.Tensor, teacher_BC: torch.Tensor) -> LossTerms:
-    student = NetworkDescription(
-        architecture=Mlp(hidden=(4,)),
-        input=ImageInput(channels=1, height=2, width=2),
-        num_classes=7,
-    )
-    (stage,) = build_stages(spec, MethodInputs(student))
-    losses: LossTerms = stage.objective(
-        Step(
-            student=Observation(student_BC),
-            teacher=Observation(teacher_BC),
-            labels=Labels(LABELS_B),
-            images_BCHW=torch.zeros(6, 1, 2, 2),
-            indices_B=torch.arange(6),
-            epoch=0.0,
-        )
-    )
-    return losses
-
-
-def _peer_cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("case", _peer_cases())
+@pytest.mark.parametrize("case", cases_of("image_classification_sota_dist"))
 def test_loss_and_gradient_equal_those_of_the_authors(
     case: dict[str, Any], dtype: torch.dtype
 ) -> None:
@@ -194,7 +162,7 @@ def test_stage_adds_both_terms_with_their_weights() -> None:
     student_BC, teacher_BC = _logits_BC(16), _logits_BC(17)
     spec = Dist(ce_weight=0.25, kd_weight=0.5, temperature=2.0, inter_weight=1.0, intra_weight=3.0)
 
-    losses = _losses(spec, student_BC, teacher_BC)
+    losses = losses_of(spec, student_BC, teacher_BC, LABELS_B)
 
     hard = cross_entropy(student_BC, LABELS_B)
     soft = dist_loss(student_BC, teacher_BC, temperature=2.0, inter_weight=1.0, intra_weight=3.0)
@@ -205,7 +173,7 @@ def test_stage_adds_both_terms_with_their_weights() -> None:
 def test_temperature_squared_stays_when_ce_weight_is_zero() -> None:
     student_BC, teacher_BC = _logits_BC(18), _logits_BC(19)
 
-    losses = _losses(Dist(ce_weight=0.0), student_BC, teacher_BC)
+    losses = losses_of(Dist(ce_weight=0.0), student_BC, teacher_BC, LABELS_B)
 
     torch.testing.assert_close(losses.total, paper_loss(student_BC, teacher_BC))
 

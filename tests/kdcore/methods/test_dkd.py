@@ -2,9 +2,7 @@
 
 # B batch, C classes
 
-import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,8 +22,8 @@ from kdcore.methods import (
 )
 from kdcore.methods.dkd import non_target_divergence, target_class_divergence, target_classes
 from kdcore.spec import Dkd, ImageInput, Mlp, NetworkDescription, parse_job
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "mdistiller_dkd.json"
 TARGETS_B = torch.tensor([0, 3, 9, 4, 9, 2])
 STUDENT = NetworkDescription(
     architecture=Mlp(hidden=(4,)), input=ImageInput(channels=1, height=2, width=2), num_classes=10
@@ -65,13 +63,8 @@ def _step(
     )
 
 
-def _peer_cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("case", _peer_cases())
+@pytest.mark.parametrize("case", cases_of("mdistiller_dkd"))
 def test_loss_and_gradient_equal_those_of_mdistiller(
     case: dict[str, Any], dtype: torch.dtype
 ) -> None:

@@ -1,20 +1,12 @@
 """The distance between two layers against a peer's numbers and its closed forms."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 from kdcore.methods import layer_distance
-
-FIXTURE = Path(__file__).parent / "fixtures" / "repdistiller_hint.json"
-
-
-def _cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
+from tests.kdcore.methods.peers import cases_of
 
 
 def _layer(seed: int, *shape: int) -> torch.Tensor:
@@ -22,7 +14,7 @@ def _layer(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
 
-@pytest.mark.parametrize("case", _cases())
+@pytest.mark.parametrize("case", cases_of("repdistiller_hint"))
 def test_loss_and_gradient_equal_those_of_repdistiller(case: dict[str, Any]) -> None:
     student = torch.tensor(case["student"], dtype=torch.float64, requires_grad=True)
     teacher = torch.tensor(case["teacher"], dtype=torch.float64)

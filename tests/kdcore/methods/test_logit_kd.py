@@ -2,8 +2,6 @@
 
 # B batch, C classes
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,8 +10,7 @@ import pytest
 import torch
 
 from kdcore.methods import kd_loss
-
-FIXTURE = Path(__file__).parent / "fixtures" / "repdistiller_kd.json"
+from tests.kdcore.methods.peers import cases_of
 
 
 def _logits_BC(seed: int, *, batch: int = 6, classes: int = 10) -> torch.Tensor:
@@ -52,12 +49,7 @@ def test_loss_is_what_one_works_out_by_hand() -> None:
     assert loss.item() == pytest.approx(4 * 0.14384103622589045, rel=1e-6)
 
 
-def _peer_cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
-@pytest.mark.parametrize("case", _peer_cases())
+@pytest.mark.parametrize("case", cases_of("repdistiller_kd"))
 def test_loss_and_gradient_equal_those_of_repdistiller(case: dict[str, Any]) -> None:
     student_BC = torch.tensor(case["student_logits"], dtype=torch.float64, requires_grad=True)
     teacher_BC = torch.tensor(case["teacher_logits"], dtype=torch.float64)

@@ -2,30 +2,23 @@
 
 # B batch, C classes
 
-import json
 import math
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from kdcore.features import Observation
 from kdcore.methods import (
-    Labels,
-    LossTerms,
-    MethodInputs,
-    Step,
-    build_stages,
     cross_entropy,
     kd_loss,
     standardized_kd_loss,
 )
 from kdcore.methods.logit_standardization import standardized
-from kdcore.spec import ImageInput, LogitStandardization, Mlp, NetworkDescription
+from kdcore.spec import LogitStandardization
+from tests.kdcore.methods.logit_steps import losses_of
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "logit_standardization_kd.json"
 LABELS_B = torch.tensor([0, 3, 6, 4, 6, 2])
 
 paper_loss = partial(standardized_kd_loss, temperature=2.0)
@@ -36,35 +29,8 @@ def _logits_BC(seed: int, *, batch: int = 6, classes: int = 7) -> torch.Tensor:
     return torch.randn(batch, classes, generator=generator, dtype=torch.float64)
 
 
-def _losses(
-    spec: LogitStandardization, student_BC: torch.Tensor, teacher_BC: torch.Tensor
-) -> LossTerms:
-    student = NetworkDescription(
-        architecture=Mlp(hidden=(4,)),
-        input=ImageInput(channels=1, height=2, width=2),
-        num_classes=7,
-    )
-    (stage,) = build_stages(spec, MethodInputs(student))
-    losses: LossTerms = stage.objective(
-        Step(
-            student=Observation(student_BC),
-            teacher=Observation(teacher_BC),
-            labels=Labels(LABELS_B),
-            images_BCHW=torch.zeros(6, 1, 2, 2),
-            indices_B=torch.arange(6),
-            epoch=0.0,
-        )
-    )
-    return losses
-
-
-def _peer_cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("case", _peer_cases())
+@pytest.mark.parametrize("case", cases_of("logit_standardization_kd"))
 def test_loss_and_gradient_equal_those_of_the_authors(
     case: dict[str, Any], dtype: torch.dtype
 ) -> None:
@@ -160,8 +126,11 @@ def test_inside_autocast_half_precision_logits_are_computed_in_float32() -> None
 def test_stage_adds_both_terms_with_their_weights() -> None:
     student_BC, teacher_BC = _logits_BC(12), _logits_BC(13)
 
-    losses = _losses(
-        LogitStandardization(ce_weight=0.25, kd_weight=0.5, temperature=3.0), student_BC, teacher_BC
+    losses = losses_of(
+        LogitStandardization(ce_weight=0.25, kd_weight=0.5, temperature=3.0),
+        student_BC,
+        teacher_BC,
+        LABELS_B,
     )
 
     hard = cross_entropy(student_BC, LABELS_B)
@@ -173,7 +142,9 @@ def test_stage_adds_both_terms_with_their_weights() -> None:
 def test_temperature_squared_stays_when_ce_weight_is_zero() -> None:
     student_BC, teacher_BC = _logits_BC(14), _logits_BC(15)
 
-    losses = _losses(LogitStandardization(ce_weight=0.0, kd_weight=1.0), student_BC, teacher_BC)
+    losses = losses_of(
+        LogitStandardization(ce_weight=0.0, kd_weight=1.0), student_BC, teacher_BC, LABELS_B
+    )
 
     torch.testing.assert_close(losses.total, paper_loss(student_BC, teacher_BC))
 

@@ -2,8 +2,6 @@
 
 # K networks, B batch, C classes (logits) or channels (images), H height, W width
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,8 +31,8 @@ from kdcore.spec import (
     NetworkDescription,
     ResnetCifar,
 )
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "knowledge_distillation_zoo_dml.json"
 LABELS_B = torch.tensor([0, 2, 1, 2])
 IMAGE = ImageInput(channels=1, height=8, width=8, mean=(0.5,), std=(0.25,))
 
@@ -87,12 +85,7 @@ def _gradients(loss: torch.Tensor, module: nn.Module) -> tuple[torch.Tensor, ...
     return torch.autograd.grad(loss, list(module.parameters()), retain_graph=True)
 
 
-def _peer_cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
-@pytest.mark.parametrize("case", _peer_cases())
+@pytest.mark.parametrize("case", cases_of("knowledge_distillation_zoo_dml"))
 def test_losses_and_gradients_equal_those_of_knowledge_distillation_zoo(
     case: dict[str, Any],
 ) -> None:

@@ -2,9 +2,7 @@
 
 # B batch, C channels, D width of an embedding, H height, W width
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +13,8 @@ from kdcore.methods import Labels, MethodInputs, Objective, Step, build_stages
 from kdcore.methods.rkd import angle_loss, distance_loss
 from kdcore.spec import ImageInput, Mlp, NetworkDescription, Rkd
 from kdcore.spec.methods import LayerPair
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "repdistiller_rkd.json"
 STUDENT = NetworkDescription(
     architecture=Mlp(hidden=(4,)),
     input=ImageInput(channels=1, height=2, width=2),
@@ -35,13 +33,8 @@ def _embeddings_BD(seed: int, *, batch: int = 6, width: int = 5) -> torch.Tensor
     return torch.randn(batch, width, generator=generator, dtype=torch.float64)
 
 
-def _cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
 @pytest.mark.parametrize("name", LOSSES)
-@pytest.mark.parametrize("case", _cases())
+@pytest.mark.parametrize("case", cases_of("repdistiller_rkd"))
 def test_loss_and_gradient_equal_those_of_repdistiller(case: dict[str, Any], name: str) -> None:
     student_BD = torch.tensor(case["student"], dtype=torch.float64, requires_grad=True)
     teacher_BD = torch.tensor(case["teacher"], dtype=torch.float64)

@@ -2,8 +2,6 @@
 
 # B batch, C channels, H height, W width
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +19,8 @@ from kdcore.spec import (
     SimKd,
 )
 from kdcore.spec.methods import LayerPair
+from tests.kdcore.methods.peers import cases_of
 
-FIXTURE = Path(__file__).parent / "fixtures" / "simkd_simkd.json"
 IMAGE = ImageInput(channels=1, height=8, width=8)
 PAIRS = (LayerPair(teacher="layer3", student="layer3"),)
 
@@ -35,12 +33,7 @@ def _random(seed: int, *shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def _cases() -> list[dict[str, Any]]:  # JSON as it was stored
-    cases: list[dict[str, Any]] = json.loads(FIXTURE.read_text())["cases"]
-    return cases
-
-
-@pytest.mark.parametrize("case", _cases())
+@pytest.mark.parametrize("case", cases_of("simkd_simkd"))
 def test_loss_and_gradient_equal_those_of_the_authors(case: dict[str, Any]) -> None:
     teacher_BCHW = _double(case["teacher"])
     student_BCHW = _double(case["student"]).requires_grad_()

@@ -6,7 +6,7 @@ from kdcore.catalog.layer_shapes import LayerShapes
 from kdcore.errors import IncompatibleInputs
 from kdcore.pairing import resolve_layers
 from kdcore.spec import Architecture, LogitKd
-from kdcore.spec.methods import FlowPair, LayerPair, MethodFields
+from kdcore.spec.methods import Attention, FlowPair, LayerPair, MethodFields
 from tests.kdcore.pairing.methods import (
     AnyEmbedding,
     AnyMaps,
@@ -72,6 +72,33 @@ def test_middle_of_an_even_number_is_the_earlier_one() -> None:
 @pytest.mark.parametrize("method", [MapsOfOneSize(), AnyMaps()])
 def test_method_that_copes_with_channels_gets_no_adapter(method: PairsMethod) -> None:
     assert {adapter for _, _, adapter in chosen(method, RESNET8, WIDE_RESNET20)} == {"none"}
+
+
+@pytest.mark.parametrize(
+    ("side", "stages"),
+    [
+        # 32, 16 and 8 pixels.
+        (32, ["layer1", "layer2", "layer3"]),
+        # 28, 14 and 7.
+        (28, ["layer1", "layer2", "layer3"]),
+        # 8, 4 and 2.
+        (8, ["layer1"]),
+        # 4 and 2: the largest, however small.
+        (4, ["layer1"]),
+    ],
+)
+def test_attention_is_not_taken_from_maps_of_few_places(side: int, stages: list[str]) -> None:
+    layers = layers_of(RESNET8, side=side)
+    method = resolve_layers(Attention(), student=layers, teacher=layers)
+
+    assert [pair.student for pair in method.layers] == stages
+
+
+def test_attention_takes_small_maps_by_name() -> None:
+    layers = layers_of(RESNET8, side=8)
+    method = Attention(layers=(LayerPair(student="layer3", teacher="layer3"),))
+
+    assert resolve_layers(method, student=layers, teacher=layers) == method
 
 
 def test_hidden_vectors_are_paired_from_the_end_backwards() -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from kdcore.catalog.methods import methods
 from kdcore.errors import Problem, SpecInvalid
 from kdcore.spec import DistillJob, LogitMatching, Mlp, TeacherReference, parse_job
 
@@ -81,6 +82,21 @@ class TestSelfDistillation:
     def test_some_term_has_a_weight(self) -> None:
         method = {**BORN_AGAIN, "ce_weight": 0, "kd_weight": 0}
         assert only_problem(method=method, teachers=[]).code == "no_loss_left"
+
+
+class TestMix:
+    def test_method_that_tells_images_apart_takes_no_mixed_ones(self) -> None:
+        problem = only_problem(
+            method={"name": "crd"}, teachers=TWO[:1], transfer={"mix": {"name": "cutmix"}}
+        )
+        assert (problem.pointer, problem.code) == ("/transfer/mix", "mix_without_meaning")
+        assert "method.name is crd" in problem.message
+        assert "transfer.mix is cutmix" in problem.message
+
+    def test_every_other_method_takes_them(self) -> None:
+        refusing = [entry.name for entry in methods() if not entry.spec.TAKES_MIXES]
+        assert refusing == ["crd"]
+        assert job(transfer={"mix": {"name": "mixup"}}).method.name == "logit_kd"
 
 
 class TestTeacherAverage:

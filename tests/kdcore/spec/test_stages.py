@@ -6,7 +6,7 @@ import pytest
 
 from kdcore.errors import SpecInvalid
 from kdcore.spec import Adam, CosineSchedule, Sgd, StepSchedule, TrainingSpec, parse_job
-from kdcore.spec.stages import plan_control, plan_stages
+from kdcore.spec.stages import plan_control, plan_stages, steps_per_epoch
 from kdcore.spec.training import StageSpec
 
 TWO = ("hint", "training")
@@ -52,6 +52,29 @@ class TestPlanStages:
         assert hint.optimizer == Adam(learning_rate=0.5)
         assert hint.schedule == CosineSchedule()
         assert main.optimizer == Sgd()
+
+    def test_methods_own_optimizer_goes_before_that_of_the_training(self) -> None:
+        hint, main = plan_stages(TWO, TrainingSpec(optimizer=Sgd()), optimizers={"hint": Adam()})
+
+        assert (hint.optimizer, main.optimizer) == (Adam(), Sgd())
+
+    def test_optimizer_of_the_job_goes_before_the_methods_own(self) -> None:
+        override = StageSpec(stage="hint", optimizer=Sgd(learning_rate=0.5))
+        training = TrainingSpec(stages=(override, StageSpec(stage="training", num_epochs=3)))
+
+        hint, _ = plan_stages(TWO, training, optimizers={"hint": Adam()})
+
+        assert hint.optimizer == Sgd(learning_rate=0.5)
+
+
+@pytest.mark.parametrize(
+    ("num_examples", "batch_size", "steps"),
+    [(1, 8, 1), (7, 8, 1), (8, 8, 1), (9, 8, 1), (10, 8, 2), (17, 8, 2), (5, 1, 5), (5, 2, 2)],
+)
+def test_single_image_left_over_makes_no_batch_of_its_own(
+    num_examples: int, batch_size: int, steps: int
+) -> None:
+    assert steps_per_epoch(num_examples, batch_size) == steps
 
 
 class TestPlanControl:
@@ -100,6 +123,24 @@ class TestOverrides:
 
         assert (problem.pointer, problem.code) == ("/training/stages", "stage_twice")
 
+    def test_stage_that_is_shorter_than_its_warmup_is_refused(self) -> None:
+        slow = {"name": "cosine", "warmup_epochs": 2.5}
+        stage = {"stage": "training", "num_epochs": 2, "schedule": slow}
+        problem = problem_of({"stages": [stage]})
+
+        assert problem.pointer == "/training/stages/0/schedule/warmup_epochs"
+        assert problem.code == "warmup_too_long"
+        assert "has 2 epochs and its warmup_epochs are 2.5" in problem.message
+
+    def test_warmup_taken_from_the_training_fits_every_stage(self) -> None:
+        """The first of two stages takes a third of the epochs, and the same warm-up."""
+        schedule = {"name": "cosine", "warmup_epochs": 5}
+        training = {"num_epochs": 9, "schedule": schedule}
+        problem = problem_of(training, method={"name": "fitnet"})
+
+        assert problem.pointer == "/training/schedule/warmup_epochs"
+        assert "The stage hint has 3 epochs" in problem.message
+
     @pytest.mark.parametrize("kind", ["train", "distill"])
     def test_every_kind_of_job_checks_its_stages(self, kind: str) -> None:
         problem = problem_of({"stages": [{"stage": "fsp"}]}, kind=kind)
@@ -107,12 +148,18 @@ class TestOverrides:
         assert problem.code == "unknown_stage"
 
 
-def problem_of(training: dict[str, Any], *, kind: str = "distill") -> Any:
+def problem_of(
+    training: dict[str, Any], *, kind: str = "distill", method: dict[str, Any] | None = None
+) -> Any:
     network = {"architecture": "mlp", "hidden": [4]}
     wanted = (
         {"network": network}
         if kind == "train"
-        else {"student": network, "teachers": [{"model": "mdl_1"}]}
+        else {
+            "student": network,
+            "teachers": [{"model": "mdl_1"}],
+            "method": method or {"name": "logit_kd"},
+        }
     )
     with pytest.raises(SpecInvalid) as caught:
         parse_job({"kind": kind, "dataset": "digits", "training": training, **wanted})

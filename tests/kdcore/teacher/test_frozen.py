@@ -109,6 +109,15 @@ def test_weights_unfrozen_through_a_holder_are_frozen_again_before_computing() -
     assert not any(weight.requires_grad for weight in wrapper.teacher.parameters())
 
 
+def test_no_gradient_is_kept_for_what_comes_before_the_teacher() -> None:
+    images_BCHW = _images_BCHW().requires_grad_()
+
+    answer = Teacher(_classifier()).observe(images_BCHW, ["layers.0"])
+
+    assert not answer.logits.requires_grad
+    assert not answer.features["layers.0"].requires_grad
+
+
 def test_logits_can_be_saved_for_the_backward_pass_of_a_loss() -> None:
     student = _classifier(seed=1)
 

@@ -2,44 +2,26 @@
 
 # B batch, C channels, F features, H height, W width
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from kdcore.data import TrainView
-from kdcore.data.dataset import ArraySplit
 from kdcore.devices import Compute
 from kdcore.errors import Interrupted
 from kdcore.methods import CrossEntropy, Objective, Step, Term
 from kdcore.models import Classifier, build_network
-from kdcore.progress import RunEvent
+from kdcore.progress import Progress, Reporter, RunEvent, StageStarted
 from kdcore.seeds import derive_seed
-from kdcore.spec import (
-    ConstantSchedule,
-    ImageInput,
-    Mlp,
-    NetworkDescription,
-    NoAugmentation,
-    Sgd,
-    TrainingSpec,
-    TransferSpec,
-)
 from kdcore.teacher import Teacher
-from kdcore.trainer import RunPlan, StagePlan
+from kdcore.trainer import RunPlan
 from kdcore.trainer.history import History
 from kdcore.trainer.loop import TrainingLoop, Watch
 from kdcore.trainer.recorder import Recorder
+from tests.kdcore.trainer.run_plans import DESCRIPTION, STEPS_PER_EPOCH, plan
 
 COMPUTE = Compute(torch.device("cpu"), "float32", num_threads=1)
-DESCRIPTION = NetworkDescription(
-    architecture=Mlp(hidden=(6,)),
-    input=ImageInput(channels=1, height=2, width=2),
-    num_classes=3,
-)
-NUM_EXAMPLES, BATCH_SIZE, STEPS_PER_EPOCH = 24, 8, 3
 HIDDEN, LAST = "hidden.0", "classifier"
 
 
@@ -75,53 +57,18 @@ class Asked(Term):
         return step.student.logits.square().mean()
 
 
-def view() -> TrainView:
-    pixels = np.random.default_rng(0).integers(0, 256, (NUM_EXAMPLES, 2, 2, 1), dtype=np.uint8)
-    labels_N = np.arange(NUM_EXAMPLES, dtype=np.int64) % 3
-    return TrainView(
-        ArraySplit(pixels, labels_N),
-        transfer=TransferSpec(augmentation=NoAugmentation()),
-        batch_size=BATCH_SIZE,
-        seed=0,
-        device=COMPUTE.device,
-    )
-
-
-def plan(stages: Sequence[tuple[Objective, int]], *, teacher: Teacher | None = None) -> RunPlan:
-    planned: list[StagePlan] = []
-    for number, (objective, num_steps) in enumerate(stages):
-        planned.append(
-            StagePlan(
-                name=f"stage {number}",
-                objective=objective,
-                optimizer=Sgd(learning_rate=0.1, momentum=0.9),
-                schedule=ConstantSchedule(),
-                first_step=planned[-1].end_step if planned else 0,
-                num_steps=num_steps,
-            )
-        )
-    network = build_network(DESCRIPTION, seed=1)
-    return RunPlan(
-        run="student",
-        classifier=Classifier(network, DESCRIPTION.input),
-        teacher=teacher,
-        view=view(),
-        training=TrainingSpec(batch_size=BATCH_SIZE),
-        stages=tuple(planned),
-        evaluate_every_epochs=1,
-        steps_before=0,
-        job_steps=planned[-1].end_step,
-    )
-
-
 def loop_of(run_plan: RunPlan, events: list[RunEvent] | None = None) -> TrainingLoop:
     report = (events if events is not None else []).append
     return TrainingLoop(run_plan, compute=COMPUTE, recorder=Recorder(History(), report))
 
 
-def watch(*, should_stop: Callable[[], bool] = lambda: False) -> Watch:
+def watch(
+    *,
+    should_stop: Callable[[], bool] = lambda: False,
+    report: Reporter = lambda _event: None,
+) -> Watch:
     return Watch(
-        report=lambda _event: None,
+        report=report,
         should_stop=should_stop,
         save=lambda _loop: None,
         is_checkpoint_due=lambda: False,
@@ -227,6 +174,49 @@ def test_accuracy_is_not_read_while_a_stage_does_not_reach_the_logits() -> None:
     loop.train(watch(), lambda: {"test_accuracy": 0.5})
 
     assert loop.recorder.history.series("student", "test_accuracy")[0] == [3 * STEPS_PER_EPOCH]
+
+
+def test_student_is_back_in_training_mode_after_every_evaluation() -> None:
+    """The trap: dropout and BatchNorm switched off from the first evaluation on."""
+    run_plan = plan([(labels(), 2 * STEPS_PER_EPOCH)])
+    network = run_plan.classifier.network
+    modes: list[bool] = []
+    network.register_forward_pre_hook(lambda *_: modes.append(network.training))
+
+    def evaluate() -> dict[str, float]:
+        network.eval()
+        return {}
+
+    loop_of(run_plan).train(watch(), evaluate)
+
+    assert modes == [True] * 2 * STEPS_PER_EPOCH
+
+
+def test_each_stage_is_told_when_it_begins_and_with_all_progress() -> None:
+    events: list[RunEvent] = []
+    loop = loop_of(plan([(hidden(), 4), (labels(), 3)]))
+
+    loop.train(watch(report=events.append), dict)
+
+    entered = [event for event in events if isinstance(event, StageStarted)]
+    assert [(each.run, each.training_stage, each.step) for each in entered] == [
+        ("student", "stage 0", 0),
+        ("student", "stage 1", 4),
+    ]
+    told = [event.training_stage for event in events if isinstance(event, Progress)]
+    assert told[-1] == "stage 1"
+
+
+def test_loop_that_goes_on_within_a_stage_says_where() -> None:
+    events: list[RunEvent] = []
+    loop = loop_of(plan([(hidden(), 4), (labels(), 3)]))
+    loop.enter_stage(1)
+    loop.step = 6
+
+    loop.train(watch(report=events.append), dict)
+
+    (entered,) = [event for event in events if isinstance(event, StageStarted)]
+    assert (entered.stage, entered.training_stage, entered.step) == ("training", "stage 1", 6)
 
 
 def state(run_plan: RunPlan) -> dict[str, torch.Tensor]:

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from kdcore.progress import LogLine as NewLine
 from kdcore.progress import MetricPoint as NewPoint
-from kdcore.progress import Progress
+from kdcore.progress import Progress, Resumed, StageStarted
 from kdstore import events, jobs, logs, metrics
 from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.errors import AttemptLost
@@ -23,6 +23,7 @@ StatusOf = Callable[[str], str]
 def _progress(*, epoch: int = 1) -> Progress:
     return Progress(
         run="student",
+        training_stage="training",
         fraction=0.1 * epoch,
         epoch=epoch,
         num_epochs=10,
@@ -33,9 +34,17 @@ def _progress(*, epoch: int = 1) -> Progress:
     )
 
 
+_TRAINING = StageStarted(stage="training", run="student", training_stage="hint", step=0)
+
+
+def _resumption(step: int) -> Resumed:
+    return Resumed(run="network", training_stage="training", step=step, total_steps=step)
+
+
 def _checkpoint(total_steps: int, *, key: str | None = None) -> jobs.NewCheckpoint:
     return jobs.NewCheckpoint(
         run="student",
+        training_stage="training",
         step=total_steps,
         total_steps=total_steps,
         object_key=key or f"checkpoint-{total_steps}",
@@ -187,12 +196,10 @@ class TestFence:
         "write",
         [
             lambda session, fence: jobs.heartbeat(session, fence, lease_seconds=30),
-            lambda session, fence: jobs.set_stage(session, fence, "training"),
+            lambda session, fence: jobs.set_stage(session, fence, _TRAINING),
             lambda session, fence: jobs.set_progress(session, fence, _progress()),
             lambda session, fence: jobs.checkpointed(session, fence, _checkpoint(1)),
-            lambda session, fence: jobs.resumed(
-                session, fence, run="student", step=1, total_steps=1
-            ),
+            lambda session, fence: jobs.resumed(session, fence, _resumption(1)),
             lambda session, fence: metrics.append(
                 session, fence, run="student", points=[NewPoint(name="loss", step=1, value=1.0)]
             ),
@@ -316,11 +323,13 @@ class TestTelling:
         job_id = queue_job()
         fence = claim_job(job_id).fence
         with transaction(session_factory) as session:
-            jobs.set_stage(session, fence, "training")
+            jobs.set_stage(session, fence, _TRAINING)
         with reading(session_factory) as session:
             assert session.scalar(select(Job.stage).where(Job.id == job_id)) == "training"
             told = events.read(session, workspace_id=workspace_id, job_id=job_id)
-        assert events.parse(told[-1]) == events.StageEntered(attempt=1, stage="training")
+        assert events.parse(told[-1]) == events.StageEntered(
+            attempt=1, stage="training", run="student", training_stage="hint", step=0
+        )
 
     def test_set_progress_keeps_the_newest(
         self,
@@ -338,12 +347,10 @@ class TestTelling:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
         assert Progress.model_validate(job.progress) == _progress(epoch=2)
 
-    @pytest.mark.parametrize(("run", "step", "expected"), [("network", 7, 12), (None, 0, None)])
+    @pytest.mark.parametrize("from_step", [12, None])
     def test_resumed_step_is_on_the_attempt(
         self,
-        run: str | None,
-        step: int,
-        expected: int | None,
+        from_step: int | None,
         session_factory: SessionFactory,
         queue_job: QueueJob,
         claim_job: ClaimJob,
@@ -351,6 +358,6 @@ class TestTelling:
         job_id = queue_job()
         fence = claim_job(job_id).fence
         with transaction(session_factory) as session:
-            jobs.resumed(session, fence, run=run, step=step, total_steps=12)
+            jobs.resumed(session, fence, _resumption(from_step) if from_step else None)
         with reading(session_factory) as session:
-            assert session.get_one(Attempt, (job_id, 1)).resumed_from_step == expected
+            assert session.get_one(Attempt, (job_id, 1)).resumed_from_step == from_step

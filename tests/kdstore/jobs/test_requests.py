@@ -142,7 +142,13 @@ def test_retry_keeps_the_checkpoints(
     job_id = queue_job()
     fence = claim_job(job_id).fence
     checkpoint = jobs.NewCheckpoint(
-        run="network", step=3, total_steps=3, object_key="k", sha256="0" * 64, size_bytes=1
+        run="network",
+        training_stage="training",
+        step=3,
+        total_steps=3,
+        object_key="k",
+        sha256="0" * 64,
+        size_bytes=1,
     )
     ask(jobs.request_cancel, job_id)
     with transaction(session_factory) as session:

@@ -4,7 +4,8 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 from kdcore.spec import LogitKd
-from recipes.pages.temperature import BEGIN, END, write_temperatures
+from recipes.pages.marked import BEGIN, END
+from recipes.pages.temperature import write_temperatures
 from tests.recipes.results import distill_group, result_of, train_group
 
 RESULT = result_of(

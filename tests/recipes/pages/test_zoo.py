@@ -2,6 +2,7 @@
 
 from kdcore.spec import LogitKd, LogitMatching
 from recipes.pages.zoo import zoo_page
+from recipes.result import Failure
 from tests.recipes.results import distill_group, result_of, train_group
 
 RESULT = result_of(
@@ -20,8 +21,8 @@ def test_methods_are_sorted_with_the_net_alone_among_them() -> None:
         "no teacher",
         "[`logit_matching`",
     ]
-    assert "91.00 % (90.00 to 92.00) | +10.00 points | 12 |" in lines[2]
-    assert lines[3].endswith("| 81.00 % (80.00 to 82.00) | – | 12 |")
+    assert "91.00 % (90.00 to 92.00) | 2 | +10.00 points | 12 |" in lines[2]
+    assert lines[3].endswith("| 81.00 % (80.00 to 82.00) | 2 | – | 12 |")
 
 
 def test_page_tells_setting_paper_and_failures() -> None:
@@ -31,3 +32,12 @@ def test_page_tells_setting_paper_and_failures() -> None:
     assert "seeds 0, 1" in page
     assert "https://arxiv.org/abs/1503.02531" in page
     assert "- `student.method-x`: It diverged." in page
+
+
+def test_runs_still_to_be_done_are_counted_beside_those_that_failed() -> None:
+    left = tuple(Failure(job=f"student.{n}", code="not_run", message="Not run.") for n in "ab")
+    page = zoo_page([RESULT.model_copy(update={"failures": (*RESULT.failures, *left)})])
+
+    assert "- `student.method-x`: It diverged." in page
+    assert "2 of the planned runs are still to be done." in page
+    assert "student.a" not in page

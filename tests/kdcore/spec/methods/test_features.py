@@ -27,7 +27,8 @@ def test_defaults_are_those_of_the_papers_and_of_live_libraries() -> None:
     assert Fsp() == Fsp(ce_weight=1.0, kd_weight=0.0)
     assert Fitnet() == Fitnet(ce_weight=0.1, kd_weight=0.9, temperature=4.0)
     assert Attention() == Attention(ce_weight=1.0, kd_weight=0.0, feature_weight=1000.0)
-    assert FeatureMatching() == FeatureMatching(ce_weight=1.0, kd_weight=0.0, feature_weight=100.0)
+    # That of a hint, which has a stage for itself: live libraries take 100 behind a BatchNorm.
+    assert FeatureMatching() == FeatureMatching(ce_weight=1.0, kd_weight=0.0, feature_weight=1.0)
 
 
 @pytest.mark.parametrize(
