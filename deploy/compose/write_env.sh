@@ -22,6 +22,8 @@ cat >"$file" <<END
 COMPOSE_PROFILES=$profiles
 # How clients reach the API: the proxy's address, or that of a proxy in front of it.
 POTSTILL_PUBLIC_URL=http://127.0.0.1:8080
+# And the bucket, where they send and fetch the bytes of files by signed links.
+POTSTILL_OBJECTS_PUBLIC_ENDPOINT=http://127.0.0.1:8333
 POSTGRES_PASSWORD=$(secret)
 REDIS_PASSWORD=$(secret)
 S3_ACCESS_KEY=$(secret | cut -c1-20)

@@ -84,9 +84,22 @@ def test_workers_reach_nothing_outside() -> None:
 
 
 @pytest.mark.parametrize("name", ["postgres", "redis", "seaweedfs"])
-def test_data_services_are_on_the_inner_network_alone(name: str) -> None:
-    assert SERVICES[name]["networks"] == ["data"]
+def test_data_services_are_on_inner_networks_alone(name: str) -> None:
+    assert all(COMPOSE["networks"][network]["internal"] for network in SERVICES[name]["networks"])
     assert "ports" not in SERVICES[name]
+
+
+def test_proxy_reaches_the_bucket_but_not_the_database() -> None:
+    reached = set(SERVICES["proxy"]["networks"])
+    beside = {name for name in SERVICES if reached & set(SERVICES[name]["networks"])}
+    assert beside == {"proxy", "api", "seaweedfs"}
+
+
+def test_links_and_answers_name_the_ports_that_are_published() -> None:
+    published = {port.split("}")[0].split(":-")[1] for port in SERVICES["proxy"]["ports"]}
+    environment = SERVICES["api"]["environment"]
+    for name in ("POTSTILL_PUBLIC_URL", "POTSTILL_OBJECTS_PUBLIC_ENDPOINT"):
+        assert environment[name].partition(":-http://")[2].rstrip("}") in published
 
 
 @pytest.mark.parametrize("name", OURS)
