@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 ReaderStop = Literal["lost", "shutdown", "timed_out"]
 
 _TICK_SECONDS = 0.1
+_AWAY_SECONDS = 0.5
 
 
 class ReaderWatch:
@@ -82,4 +83,5 @@ class ReaderWatch:
         except ValidationLost:
             self._is_lost = True
         except DATABASE_AWAY as error:
+            self._next_heartbeat = time.monotonic() + _AWAY_SECONDS
             _log.warning("database away", extra={"detail": type(error).__name__})

@@ -10,6 +10,7 @@ from kdstore.db import transaction
 from kdstore.errors import KdstoreError, StorageError
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES, VALIDATE_DATASET, VALIDATE_MODEL
 from worker.builtin_datasets import request_builtins
+from worker.contact import DatabaseContact
 from worker.runtime import Runtime
 from worker.self_service import SelfService
 
@@ -17,25 +18,37 @@ _log = logging.getLogger(__name__)
 
 
 def run_sweeper(runtime: Runtime, self_service: SelfService) -> None:
-    """Sweep until the worker stops. A sweep that fails is one that the next one makes good."""
+    """Sweep until the worker stops. A sweep that fails is one that the next one makes good.
+
+    After a time without the database the first sweeps are left out, see `DatabaseContact`.
+    """
     has_builtins = False
+    contact = DatabaseContact(runtime.settings)
     while True:
         try:
-            sweep(runtime)
+            be_seen(runtime)
+            contact.made()
+            if contact.is_settled:
+                sweep(runtime)
             self_service.look()
             if not has_builtins:
                 request_builtins(runtime)
                 has_builtins = True
         except (KdstoreError, SQLAlchemyError) as error:
+            contact.lost()
             _log.warning("sweep failed", extra={"detail": type(error).__name__})
         if runtime.stopping.wait(runtime.settings.sweep_seconds):
             return
 
 
-def sweep(runtime: Runtime) -> None:
-    """Do all of one sweep. Each part is a transaction; its messages are sent after it."""
+def be_seen(runtime: Runtime) -> None:
+    """Say that this worker is there."""
     with transaction(runtime.session_factory) as session:
         workers.seen(session, name=runtime.name, device=runtime.device, capacity=runtime.capacity)
+
+
+def sweep(runtime: Runtime) -> None:
+    """Do all of one sweep. Each part is a transaction; its messages are sent after it."""
     _sweep_jobs(runtime)
     _sweep_validations(runtime)
     _sweep_uploads(runtime)

@@ -42,7 +42,7 @@ class AttemptWatch:
         self._claim = claim
         self._trained_seconds = trained_seconds
         self._deadline = time.monotonic() + max_seconds
-        self._next_poll = self._next_heartbeat = time.monotonic()
+        self._next_look = self._next_heartbeat = time.monotonic()
         self._status: jobs.JobStatus = "running"
         self._is_lost = False
         self._child: Child | None = None
@@ -94,21 +94,22 @@ class AttemptWatch:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._is_lost:
+        if self._is_lost or now < self._next_look:
             return
-        if now >= self._next_heartbeat:
-            self._next_heartbeat = now + self._runtime.settings.heartbeat_seconds
-            self._next_poll = now + _POLL_SECONDS
-            with transaction(self._runtime.session_factory) as session:
-                self._status = jobs.heartbeat(
-                    session,
-                    self._claim.fence,
-                    lease_seconds=self._runtime.settings.lease_seconds,
-                    trained_seconds=self._trained_seconds(),
-                )
-        elif now >= self._next_poll:
-            self._next_poll = now + _POLL_SECONDS
+        heartbeat_seconds = self._runtime.settings.heartbeat_seconds
+        self._next_look = now + min(_POLL_SECONDS, heartbeat_seconds)
+        if now < self._next_heartbeat:
             self._poll()
+            return
+        with transaction(self._runtime.session_factory) as session:
+            self._status = jobs.heartbeat(
+                session,
+                self._claim.fence,
+                lease_seconds=self._runtime.settings.lease_seconds,
+                trained_seconds=self._trained_seconds(),
+            )
+        # One that failed is due at the next look: leases run on while the database is away.
+        self._next_heartbeat = now + heartbeat_seconds
 
     def _poll(self) -> None:
         fence = self._claim.fence

@@ -15,7 +15,7 @@ from tests.worker.worker_in_process import Outbox
 from worker.runtime import Runtime
 from worker.self_service import SelfService
 from worker.slots import Slot
-from worker.sweeper import run_sweeper, sweep
+from worker.sweeper import be_seen, run_sweeper, sweep
 
 
 @both_databases
@@ -84,7 +84,7 @@ def test_expired_upload_loses_its_parts(
 
 
 def test_worker_shows_itself(runtime: Runtime, session_factory: SessionFactory) -> None:
-    sweep(runtime)
+    be_seen(runtime)
     with reading(session_factory) as session:
         (seen,) = workers.read_all(session, within_seconds=60.0)
     assert (seen.name, seen.device) == (runtime.name, "cpu")
