@@ -115,3 +115,16 @@ def test_frozen_broker_is_not_waited_for(redis_server: RedisServer, embedded: Se
     redis_server.freeze()
     with pytest.raises(QueueUnavailable):
         queue.publish(app, queue.TRAIN_JOB, "job_2")
+
+
+def test_rabbitmq_is_chosen_by_url_alone(embedded: Settings) -> None:
+    url = "amqps://potstill:secret@rabbit.example.org:5671/potstill"
+    app = queue.make_celery(embedded.model_copy(update={"broker_url": SecretStr(url)}))
+    with app.connection_for_write() as connection:
+        assert connection.transport_cls == "amqps"
+        assert connection.transport.driver_name == "py-amqp"
+        assert (connection.hostname, connection.port) == ("rabbit.example.org", 5671)
+        assert connection.virtual_host == "potstill"
+        assert "secret" not in connection.as_uri()
+    assert "socket_timeout" not in app.conf.broker_transport_options
+    assert not app.conf.task_acks_late
