@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from kdstore import uploads, validation
+from kdstore import condemned, uploads, validation
 from kdstore.db import insert_for, now
 from kdstore.errors import DatasetNotFound, ValidationLost
 from kdstore.ids import new_id
@@ -125,7 +125,11 @@ def mark_ready(session: Session, fence: ValidationFence, ready: ReadyDataset) ->
 
     Raises:
         ValidationLost: another worker holds it, or it is decided.
+        ObjectCondemned: a file is being swept: store it again, under its next key.
     """
+    keys = [file.object_key for file in ready.files]
+    keys += [thumbnail.object_key for thumbnail in ready.thumbnails]
+    condemned.require_live(session, keys)
     validation.decide(
         session,
         fence,

@@ -25,6 +25,7 @@ KdstoreError
 ├── ValidationLost               the same, for the validation of a model or dataset
 ├── StorageError                 object storage did not do what it was asked
 │   ├── ObjectNotFound
+│   ├── ObjectCondemned          it was swept meanwhile: store it again, under its next key
 │   └── StorageUnavailable       it may work later
 └── QueueUnavailable             the broker did not take a message; the sweeper sends it again
 """
@@ -287,6 +288,18 @@ class ObjectNotFound(StorageError):
 
     def __init__(self, key: str) -> None:
         super().__init__(f"There is no object {key!r}.", key=key)
+
+
+class ObjectCondemned(StorageError):
+    """An object that nobody referred to is to be deleted, and cannot be referred to any more."""
+
+    code = "object_condemned"
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f"{key!r} is swept from object storage. Ask for its next key, and store it there.",
+            key=key,
+        )
 
 
 class StorageUnavailable(StorageError):

@@ -7,7 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from kdcore.spec import NetworkDescription
-from kdstore import artifacts, jobs, uploads, validation
+from kdstore import artifacts, condemned, jobs, uploads, validation
 from kdstore.db import now
 from kdstore.errors import ModelNotFound, ValidationLost
 from kdstore.ids import new_id
@@ -88,6 +88,8 @@ def create_from_job(session: Session, *, workspace_id: str, name: str, job_id: s
         JobNotFound: no such job in this workspace.
         ArtifactNotFound: it made no weights (yet).
     """
+    # Retention forgets the files of jobs that no model is made of: it waits for this lock.
+    jobs.lock(session, workspace_id=workspace_id, job_id=job_id)
     weights_of_job(session, workspace_id=workspace_id, job_id=job_id)
     return _create(
         session,
@@ -116,7 +118,9 @@ def mark_ready(session: Session, fence: ValidationFence, ready: ReadyModel) -> N
 
     Raises:
         ValidationLost: another worker holds it, or it is decided.
+        ObjectCondemned: the weights are being swept: store them again, under their next key.
     """
+    condemned.require_live(session, [ready.object_key])
     validation.decide(
         session,
         fence,

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
@@ -56,6 +56,15 @@ class ObjectHead:
     key: str
     size_bytes: int
     etag: str | None
+
+
+@dataclass(frozen=True)
+class ListedObject:
+    """What a listing tells of an object; `modified_at` is aware, by the storage's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class ObjectStore:
@@ -147,6 +156,15 @@ class ObjectStore:
         with _translated(key):
             meta = obstore.head(self._store, key)
         return ObjectHead(key=key, size_bytes=meta["size"], etag=meta["e_tag"])
+
+    def list_objects(self) -> Iterator[tuple["ListedObject", ...]]:
+        """List everything in storage, a few hundred objects at once, in no order."""
+        with _translated(""):
+            for batch in obstore.list(self._store, chunk_size=_LISTED_AT_ONCE):
+                yield tuple(
+                    ListedObject(meta["path"], meta["size"], meta["last_modified"])
+                    for meta in batch
+                )
 
     def exists(self, key: str) -> bool:
         """Tell whether there is an object of this key."""

@@ -84,6 +84,33 @@ class Settings(BaseSettings):
     idempotency_seconds: PositiveInt = Field(
         24 * 3600, description="How long the answer to an Idempotency-Key is kept."
     )
+    keep_checkpoints_seconds: int = Field(
+        0,
+        ge=0,
+        description="How long the checkpoints of a job that failed, was cancelled or is paused are "
+        "kept; without them it starts anew. 0 keeps them for ever, here and below.",
+    )
+    keep_artifacts_seconds: int = Field(
+        0, ge=0, description="How long the files of an ended job are kept."
+    )
+    keep_history_seconds: int = Field(
+        0, ge=0, description="How long events, metrics and log of an ended job are kept."
+    )
+    keep_jobs_seconds: int = Field(
+        0, ge=0, description="How long an ended job is kept, with all that belongs to it."
+    )
+    keep_unused_uploads_seconds: int = Field(
+        0, ge=0, description="How long an upload is kept that no model or dataset was made of."
+    )
+    collect_every_seconds: PositiveInt = Field(
+        6 * 3600, description="Between two looks for what is to be kept no longer, and for orphans."
+    )
+    orphan_grace_seconds: int = Field(
+        7 * 24 * 3600,
+        ge=0,
+        description="How old an object that nothing refers to must be to be condemned, and how "
+        "long it is kept then. A backup must not take longer.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged."
     )

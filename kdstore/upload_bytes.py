@@ -4,7 +4,7 @@ Nothing here holds a database session, and nothing is ever whole in memory.
 """
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 
 from kdstore.errors import DigestMismatch, ObjectNotFound, PartSizeMismatch
@@ -119,10 +119,13 @@ def signed_parts(objects: ObjectStore, upload: Upload) -> dict[int, SignedPart]:
     return found
 
 
-def assemble(objects: ObjectStore, assembly: Assembly) -> StoredBlob:
+def assemble(
+    objects: ObjectStore, assembly: Assembly, *, key_of: Callable[[str], str] = blob_key
+) -> StoredBlob:
     """Stream the parts into `blobs/<sha256>`, checking each part and the whole.
 
-    The parts stay. An object of the same content is not written again.
+    The parts stay. An object of the same content is not written again. `key_of` names the object
+    by its sha256; where objects are swept, by `kdstore.condemned.storable_key`.
 
     Raises:
         DigestMismatch: a part, or the whole, is not what was announced.
@@ -131,7 +134,7 @@ def assemble(objects: ObjectStore, assembly: Assembly) -> StoredBlob:
     """
     # An object is stored under its digest: unless that was announced, a first pass finds it.
     sha256 = assembly.announced_sha256 or _digest(objects, assembly)
-    key = blob_key(sha256)
+    key = key_of(sha256)
     if not _is_stored(objects, key, assembly.size_bytes):
         objects.put_stream(key, _checked_chunks(objects, assembly, sha256=sha256))
     elif assembly.announced_sha256 is not None:

@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from kdstore import condemned
 from kdstore.db import now
 from kdstore.errors import (
     PartNumberInvalid,
@@ -179,12 +180,14 @@ def mark_stored(session: Session, assembly: Assembly, blob: StoredBlob) -> Uploa
     Raises:
         UploadNotFound: no such upload in this workspace.
         UploadClosed: it was abandoned or has expired meanwhile.
+        ObjectCondemned: the object is being swept: assemble it again, under its next key.
     """
     upload = _lock(session, workspace_id=assembly.workspace_id, upload_id=assembly.upload_id)
     if upload.status == "stored":
         return upload  # another request completed it first, from the same parts
     if upload.status != "pending":
         raise UploadClosed(upload.id, upload.status)
+    condemned.require_live(session, [blob.object_key])
     upload.status = "stored"
     upload.sha256 = blob.sha256
     upload.object_key = blob.object_key
@@ -234,13 +237,13 @@ def sweep_expired(session: Session, *, limit: int = 100) -> tuple[str, ...]:
 def require_stored(
     session: Session, *, workspace_id: str, upload_id: str, purpose: UploadPurpose
 ) -> Upload:
-    """Read an upload as the source of a model or dataset.
+    """Read an upload as the source of a model or dataset, and keep it from being swept.
 
     Raises:
         UploadNotFound: no such upload in this workspace.
         UploadNotStored: it is not complete, or made for another purpose.
     """
-    upload = get(session, workspace_id=workspace_id, upload_id=upload_id)
+    upload = _lock(session, workspace_id=workspace_id, upload_id=upload_id)
     if upload.status != "stored" or upload.purpose != purpose:
         raise UploadNotStored(
             upload_id, status=upload.status, purpose=upload.purpose, wanted=purpose

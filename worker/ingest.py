@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from kdcore.errors import KdcoreError
 from kdstore import datasets, models, uploads, validation
 from kdstore.db import reading
-from kdstore.errors import KdstoreError, UploadNotStored, ValidationLost
+from kdstore.errors import KdstoreError, ObjectCondemned, UploadNotStored, ValidationLost
 from kdstore.queue import VALIDATE_DATASET, VALIDATE_MODEL
 from kdstore.tables import Dataset, Model
 from kdstore.validation import Rejection, Subject, ValidationFence
@@ -78,7 +78,11 @@ class Validation:
             if isinstance(decision, Undecided):
                 self._leave(decision)
                 return
-            write(self._runtime.session_factory, decision, abandon=self._runtime.abandon)
+            try:
+                write(self._runtime.session_factory, decision, abandon=self._runtime.abandon)
+            except ObjectCondemned as error:
+                self._leave(Undecided(error.code))
+                return
         self._say("validation ended")
 
     def _work(self, folder: Path, watch: ReaderWatch) -> Decision | Undecided:

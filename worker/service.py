@@ -17,6 +17,7 @@ from worker.app import Lane, allow_consuming, stop_consuming
 from worker.capacity import measure_capacity
 from worker.child import ChildSpawner
 from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
+from worker.retention import run_retention
 from worker.runtime import Postbox, Runtime
 from worker.scratch import Scratch
 from worker.self_service import SelfService
@@ -51,9 +52,13 @@ def run_worker(settings: Settings, stop: threading.Event) -> bool:
         sweeper = threading.Thread(
             target=run_sweeper, args=(runtime, self_service), name="sweeper", daemon=True
         )
+        retention = threading.Thread(
+            target=run_retention, args=(runtime,), name="retention", daemon=True
+        )
         for lane in lanes:
             lane.start()
         sweeper.start()
+        retention.start()
         stop.wait()
         has_ended = _stop(runtime, [*lanes, self_service])
         _log.info("worker stopped", extra={"worker": runtime.name})

@@ -5,7 +5,9 @@ import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from kdstore import condemned
 from kdstore.datasets import DatasetFile, ReadyDataset, Thumbnail, file_key
+from kdstore.db import reading
 from kdstore.models import ReadyModel, TappableLayer, weights_key
 from worker.digests import sha256_of
 from worker.messages import ModelAccepted, ThumbnailFile
@@ -69,13 +71,15 @@ def _store_file(runtime: Runtime, path: Path, *, key_of: Callable[[str], str]) -
     if not stat.S_ISREG(path.lstat().st_mode):
         raise ReaderLied(f"{path.name} is no plain file.")
     sha256 = sha256_of(path)
-    key = key_of(sha256)
 
-    def put() -> None:
+    def put() -> str:
+        with reading(runtime.session_factory) as session:
+            key = condemned.storable_key(session, key_of(sha256))
         if not runtime.objects.exists(key):
             runtime.objects.put_file(key, path)
+        return key
 
-    retry(put, abandon=runtime.abandon, max_seconds=_RETRY_SECONDS)
+    key = retry(put, abandon=runtime.abandon, max_seconds=_RETRY_SECONDS)
     return DatasetFile(
         name=path.name, object_key=key, sha256=sha256, size_bytes=path.stat().st_size
     )

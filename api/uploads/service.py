@@ -10,9 +10,10 @@ from starlette.concurrency import run_in_threadpool
 from api.addresses import url_of
 from api.state import AppState
 from api.uploads.schemas import PartRead, UploadCreate, UploadRead
-from kdstore import upload_bytes, uploads
+from kdstore import condemned, upload_bytes, uploads
 from kdstore.db import reading, transaction
 from kdstore.errors import (
+    ObjectCondemned,
     ObjectNotFound,
     PartNumberInvalid,
     StorageUnavailable,
@@ -138,7 +139,7 @@ def _register(state: AppState, *, workspace_id: str, upload_id: str, part: Store
 
 def _assemble(state: AppState, assembly: Assembly) -> None:
     try:
-        blob = upload_bytes.assemble(state.objects, assembly)
+        _store(state, assembly)
     except ObjectNotFound:
         # Abandoned, or completed by another request, while we were reading: its row tells which.
         still_wanted = _plan(
@@ -147,10 +148,25 @@ def _assemble(state: AppState, assembly: Assembly) -> None:
         if still_wanted is not None:
             raise
         return
-    with transaction(state.session_factory) as session:
-        uploads.mark_stored(session, assembly, blob)
     with _tidying(assembly.upload_id):
         upload_bytes.delete_parts(state.objects, assembly.upload_id)
+
+
+def _store(state: AppState, assembly: Assembly) -> None:
+    """Store the whole and record it; anew, under its next key, if it was swept in between."""
+
+    def key_of(sha256: str) -> str:
+        with reading(state.session_factory) as session:
+            return condemned.storable_key(session, upload_bytes.blob_key(sha256))
+
+    while True:
+        blob = upload_bytes.assemble(state.objects, assembly, key_of=key_of)
+        try:
+            with transaction(state.session_factory) as session:
+                uploads.mark_stored(session, assembly, blob)
+        except ObjectCondemned:
+            continue
+        return
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, re
 from kdstore.jobs.order import claim_next, is_waiting
 from kdstore.jobs.queries import attempts_of, get, get_report, page
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
-from kdstore.jobs.status import JobError
+from kdstore.jobs.status import JobError, lock
 from kdstore.jobs.sweep import SweptJobs, sweep
 from kdstore.tables import ExitCause
 from kdstore.transitions import OWNED, TERMINAL, JobStatus
@@ -51,6 +51,7 @@ __all__ = [
     "get_report",
     "heartbeat",
     "is_waiting",
+    "lock",
     "page",
     "release",
     "request_cancel",

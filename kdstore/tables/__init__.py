@@ -5,7 +5,9 @@ from kdstore.tables.artifacts import Artifact
 from kdstore.tables.attempts import Attempt, ExitCause
 from kdstore.tables.base import Base, JsonObject, UtcDateTime, ValidationStatus
 from kdstore.tables.checkpoints import Checkpoint
+from kdstore.tables.condemned_objects import CondemnedObject
 from kdstore.tables.datasets import Dataset
+from kdstore.tables.duties import Duty
 from kdstore.tables.events import Event
 from kdstore.tables.idempotency_keys import IdempotencyKey
 from kdstore.tables.job_tags import JobTag
@@ -25,7 +27,9 @@ __all__ = [
     "Attempt",
     "Base",
     "Checkpoint",
+    "CondemnedObject",
     "Dataset",
+    "Duty",
     "Event",
     "ExitCause",
     "IdempotencyKey",

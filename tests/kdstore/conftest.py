@@ -7,6 +7,8 @@ import pytest
 from kdcore.spec import DistillJob, Limits, Mlp, TrainJob
 from kdstore import jobs, workspaces
 from kdstore.db import SessionFactory, transaction
+from kdstore.objects import ObjectStore
+from tests.kdstore.holdings import Holdings
 
 QueueJob = Callable[..., str]
 ClaimJob = Callable[..., jobs.Claim]
@@ -70,3 +72,9 @@ def status_of(session_factory: SessionFactory, workspace_id: str) -> Callable[[s
             return jobs.get(session, workspace_id=workspace_id, job_id=job_id).status
 
     return read
+
+
+@pytest.fixture
+def holdings(session_factory: SessionFactory, object_store: ObjectStore) -> Holdings:
+    """Makes rows that refer to objects, with the objects."""
+    return Holdings(session_factory, object_store)

@@ -1,5 +1,6 @@
 """What happens to an upload while somebody else closes it, and when tidying up fails."""
 
+import hashlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,7 @@ from anyio.from_thread import BlockingPortal
 
 from api.state import AppState
 from api.uploads import service
-from kdstore import upload_bytes, uploads
+from kdstore import condemned, upload_bytes, uploads
 from kdstore.db import reading, transaction
 from kdstore.errors import ObjectNotFound, StorageUnavailable, UploadClosed
 from kdstore.objects import ObjectStore
@@ -60,6 +61,21 @@ def _take(
 
 def _keys(objects: ObjectStore) -> list[str]:
     return list(objects.list_keys("uploads"))
+
+
+def test_content_that_is_being_swept_is_stored_under_its_next_key(
+    portal: BlockingPortal, state: AppState, upload: Upload, object_store: ObjectStore
+) -> None:
+    swept = upload_bytes.blob_key(hashlib.sha256(b"0123").hexdigest())
+    object_store.put_bytes(swept, b"0123")
+    with transaction(state.session_factory) as session:
+        condemned.condemn_orphans(session, [swept])
+    _send(portal, state, upload)
+    service.complete(state, workspace_id=upload.workspace_id, upload_id=upload.id)
+    with reading(state.session_factory) as session:
+        stored = session.get_one(Upload, upload.id)
+    assert stored.object_key == f"{swept}-1"
+    assert object_store.get_bytes(f"{swept}-1") == b"0123"
 
 
 def test_part_of_an_upload_abandoned_meanwhile_leaves_nothing(
