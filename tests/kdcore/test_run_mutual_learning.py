@@ -128,7 +128,7 @@ def test_resolved_spec_counts_the_peers_and_goes_in_again() -> None:
         ({"num_peers": 3}, "num_peers is 3 and peers lists 2"),
         ({"num_peers": 5, "peers": []}, "less than or equal to 4"),
         ({"peers": [NETWORK] * 5}, "at most 4"),
-        ({"peers": 7}, "valid array"),
+        ({"peers": 7}, "must be a list"),
         ({"ce_weight": 0.0}, "greater than 0"),
     ],
 )
