@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from kdcore.devices import seed_draws
 from kdcore.methods.shared_step import SharedBatch, whole_step
 from kdcore.methods.step import Step
 from kdcore.methods.term import Term
@@ -118,6 +119,6 @@ class Objective(nn.Module):
             related = [term for term in self._terms() if term.relates_images]
             whole = whole_step(step, related, shared)
             # What these terms draw must be the same in every process.
-            torch.manual_seed(shared.seed)
+            seed_draws(shared.seed, step.indices_B.device)
             shares |= {term.name: term(whole) * shared.part.share_of_whole for term in related}
         return {term.name: shares[term.name] for term in self._terms()}

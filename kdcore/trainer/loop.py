@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from kdcore.data import Batch
-from kdcore.devices import Compute
+from kdcore.devices import Compute, seed_draws
 from kdcore.distributed import ALONE, World
 from kdcore.errors import Interrupted, TimeLimitReached
 from kdcore.features import Observation, Tapped
@@ -165,7 +165,8 @@ class TrainingLoop:
         # Dropout at step s draws from (seed, s) alone: a resumed run needs no generator state.
         common = derive_seed(seed, "step", self.step)
         rank = self.world.rank
-        torch.manual_seed(derive_seed(seed, "step", self.step, rank) if rank else common)
+        own = derive_seed(seed, "step", self.step, rank) if rank else common
+        seed_draws(own, self.compute.device)
         if self.world.is_alone:
             return view.batch(epoch, step_in_epoch), None
         part = self.world.part_of(view.num_images(step_in_epoch))
