@@ -87,5 +87,6 @@ def seed_draws(seed: int, device: torch.device) -> None:
         return
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
-        index = torch.cuda.current_device() if device.index is None else device.index
+        is_named = ":" in str(device)  # cuda:1
+        index = device.index if is_named else torch.cuda.current_device()
         torch.cuda.default_generators[index].manual_seed(seed)

@@ -2,7 +2,7 @@
 
 import torch
 
-from kdcore.devices import choose_compute, computing
+from kdcore.devices import choose_compute, computing, seed_draws
 
 
 def test_auto_precision_on_a_cpu_is_float32() -> None:
@@ -27,3 +27,10 @@ def test_settings_of_the_process_are_put_back() -> None:
     with computing(choose_compute(device="cpu", num_threads=before + 1)):
         assert torch.get_num_threads() == before + 1
     assert torch.get_num_threads() == before
+
+
+def test_draws_are_those_of_torchs_own_seed() -> None:
+    torch.manual_seed(2**60)
+    expected = torch.rand(3)
+    seed_draws(2**60, torch.device("cpu"))
+    assert torch.equal(torch.rand(3), expected)

@@ -8,6 +8,7 @@ from kdcore.spec import (
     ImageInput,
     Mlp,
     NetworkDescription,
+    Resources,
     TeacherReference,
     TorchvisionClassifier,
     TrainingSpec,
@@ -80,3 +81,9 @@ def test_network_that_does_not_fit_is_left_to_the_child() -> None:
 def test_evaluation_of_whole_splits_gets_all() -> None:
     job = EvaluateJob(dataset="digits", models=(EnsembleMember(model="mdl_1"),))
     assert choose_threads(job, dataset=DIGITS, teachers=[TEACHER], available=8) == 8
+
+
+def test_processes_that_share_a_step_share_its_operations() -> None:
+    alone = train(Mlp(hidden=(5000,)))
+    shared = alone.model_copy(update={"resources": Resources(num_processes=2)})
+    assert (threads(alone), threads(shared)) == (8, 1)

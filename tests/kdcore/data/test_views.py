@@ -3,13 +3,15 @@
 B batch, N examples, H height, W width, C channels.
 """
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 
 from kdcore.data import ArraySplit, Batch, EvalView, TrainView
 from kdcore.data.augmentation import build_augmentation
-from kdcore.spec import Crop, CutMix, Flip, Jitter, MixSpec, Mixup, TransferSpec
+from kdcore.spec import Crop, CutMix, Flip, Jitter, MixSpec, Mixup, NoMix, TransferSpec
 
 _CPU = torch.device("cpu")
 _DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
@@ -250,3 +252,29 @@ def test_evaluation_can_be_repeated(split: ArraySplit) -> None:
     for one, other in zip(view.batches(16), view.batches(16), strict=True):
         assert _same(one, other)
         one.images_BCHW.zero_()
+
+
+@pytest.mark.parametrize("mix", [NoMix(), Mixup(alpha=1.0), CutMix(alpha=1.0)])
+def test_rows_of_a_batch_are_those_of_the_whole_batch(split: ArraySplit, mix: MixSpec) -> None:
+    """An image at the edge of a part is mixed with the one before it, which another part has."""
+    transfer = TransferSpec(augmentation=Crop(padding=2), mix=mix)
+    view = _view(split, transfer)
+    for step in range(view.steps_per_epoch):
+        whole = view.batch(1, step)
+        size = view.num_images(step)
+        assert len(whole.labels_B) == size
+        parts = [
+            view.batch(1, step, rows=rows) for rows in (slice(0, size // 2), slice(size // 2, size))
+        ]
+        for field in fields(Batch):
+            expected = getattr(whole, field.name)
+            found = [getattr(part, field.name) for part in parts]
+            if expected is None:
+                assert found == [None, None]
+            else:
+                assert torch.equal(torch.cat(found), expected), field.name
+
+
+def test_step_beyond_the_epoch_has_no_images(split: ArraySplit) -> None:
+    with pytest.raises(IndexError, match="step 4 of 4"):
+        _view(split).num_images(4)

@@ -82,10 +82,8 @@ def test_curves_are_those_of_one_process_up_to_rounding(job: str, folder: Path) 
     assert values[1] == pytest.approx(values[0], rel=1e-3, abs=1e-5)
 
 
-def test_transfer_set_has_batches_that_do_not_split_evenly(folder: Path) -> None:
-    """What JOBS are made for: odd batches, with a last one of 24 images, and one of thirteen."""
-    log = (folder / "logit_kd-1" / "artifacts" / "training.log").read_text()
-    assert "student: 6 steps of 23 images" in log  # 2 · 23 + 24 images, twice
+def test_batches_do_not_split_evenly(folder: Path) -> None:
+    """What JOBS are made for."""
     log = (folder / "dist-1" / "artifacts" / "training.log").read_text()
     assert "student: 8 steps of 19 images" in log  # 3 · 19 + 13 images, twice
 
@@ -122,6 +120,11 @@ def test_batch_norm_of_parts_is_that_of_the_whole_batch(folder: Path) -> None:
     torch.testing.assert_close(torch.cat([each["gradient"] for each in ranks]), whole.grad)
     for each in ranks:
         torch.testing.assert_close(each["state"], state_of(norm))
+
+
+def test_batch_of_one_image_is_worked_on_by_both_and_counts_once(folder: Path) -> None:
+    for each in results(folder, "computed"):
+        torch.testing.assert_close(each["one image"], norm_layer()(images(1)).detach())
 
 
 def test_loss_that_relates_images_has_the_gradient_of_the_whole_batch(folder: Path) -> None:

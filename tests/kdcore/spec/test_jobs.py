@@ -136,3 +136,13 @@ class TestTeacherAverage:
     @pytest.mark.parametrize("teachers", [3, "mdl_1", None])
     def test_nonsense_for_teachers_is_told_as_such(self, teachers: object) -> None:
         assert only_problem(teachers=teachers).pointer == "/teachers"
+
+
+def test_batch_has_an_image_for_each_process_at_least() -> None:
+    problem = only_problem(training={"batch_size": 3}, resources={"num_processes": 4})
+    assert (problem.pointer, problem.code) == (
+        "/resources/num_processes",
+        "batch_smaller_than_processes",
+    )
+    assert "4 processes cannot share a batch of 3" in problem.message
+    assert job(training={"batch_size": 4}, resources={"num_processes": 4}).training.batch_size == 4
