@@ -33,6 +33,7 @@ COPY kdstore kdstore
 COPY kdclient kdclient
 COPY migrations migrations
 COPY api api
+COPY doctor doctor
 RUN pip install --no-cache-dir --no-deps .
 
 FROM build AS worker-build
@@ -44,6 +45,7 @@ RUN --mount=type=cache,target=/root/.cache/pip \
 COPY kdcore kdcore
 COPY kdstore kdstore
 COPY worker worker
+COPY doctor doctor
 RUN pip install --no-cache-dir --no-deps .
 
 FROM caddy:2.10.2-alpine@sha256:4c6e91c6ed0e2fa03efd5b44747b625fec79bc9cd06ac5235a779726618e530d AS proxy

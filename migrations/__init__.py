@@ -1,5 +1,5 @@
 """Alembic migrations of the tables in kdstore, run on start-up or by `python -m migrations`."""
 
-from migrations.commands import downgrade, find_drift, upgrade
+from migrations.commands import current_revision, downgrade, find_drift, head_revision, upgrade
 
-__all__ = ["downgrade", "find_drift", "upgrade"]
+__all__ = ["current_revision", "downgrade", "find_drift", "head_revision", "upgrade"]

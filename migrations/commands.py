@@ -7,6 +7,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from kdstore.tables import Base
@@ -33,6 +34,17 @@ def downgrade(engine: Engine, *, revision: str) -> None:
     with engine.begin() as connection:
         _take_turn(connection)
         command.downgrade(_config(connection), revision)
+
+
+def current_revision(engine: Engine) -> str | None:
+    """Read which revision the database is at; None for one that was never migrated."""
+    with engine.connect() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
+def head_revision() -> str | None:
+    """Give the newest revision that this release knows."""
+    return ScriptDirectory(str(VERSIONS.parent)).get_current_head()
 
 
 def find_drift(engine: Engine) -> list[str]:

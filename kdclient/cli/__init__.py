@@ -8,6 +8,7 @@ import typer
 from kdclient.cli.cancel import cancel
 from kdclient.cli.datasets import datasets
 from kdclient.cli.distill import distill
+from kdclient.cli.doctor import doctor
 from kdclient.cli.download import download
 from kdclient.cli.evaluate import evaluate
 from kdclient.cli.jobs import jobs
@@ -23,6 +24,7 @@ from kdclient.errors import ApiProblem, PotstillError
 
 _COMMANDS = (
     up,
+    doctor,
     upload,
     train,
     distill,

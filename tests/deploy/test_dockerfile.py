@@ -23,10 +23,18 @@ IMAGES = ("api", "worker", "proxy")
 # All that the image's programs import, also late: the drivers behind the URLs of production.
 DRIVERS = ("kombu.transport.redis", "kombu.transport.pyamqp", "psycopg", "obstore")
 PROGRAMS = {
-    "api": ("api.__main__", "api.first_key", "migrations.__main__", "kdclient.cli.__main__"),
+    "api": (
+        "api.__main__",
+        "api.first_key",
+        "migrations.__main__",
+        "kdclient.cli.__main__",
+        "doctor.__main__",
+    ),
     "worker": (
         "worker.__main__",
         "worker.health",
+        "worker.retention",
+        "doctor.__main__",
         "worker.ingest_process",
         "worker.trainer_process",
     ),

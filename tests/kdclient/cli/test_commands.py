@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from kdclient.cli import main
 from tests.kdclient.cli.conftest import Run
 from tests.kdclient.job_documents import EVENTS_URL, JOB_URL, job_document, progress_document
 from tests.kdclient.processes import wait_until
@@ -17,6 +18,7 @@ from tests.kdclient.scripted_server import Reply, ScriptedServer, json_reply, pr
 
 COMMANDS = (
     "up",
+    "doctor",
     "upload",
     "train",
     "distill",
@@ -320,3 +322,14 @@ class TestErrors:
         ended = run("download", "job_1", str(tmp_path / "file"))
         assert ended.status == 1
         assert str(tmp_path / "file") in ended.err
+
+
+def test_doctor_examines_what_is_installed_here_and_fails_with_it(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("POTSTILL_PORT", "no port")
+    with pytest.raises(SystemExit) as caught:
+        main(["doctor", "--json", "--quick", "--data-dir", str(tmp_path)])
+    assert caught.value.code == 1
+    [finding] = json.loads(capfd.readouterr().out)["findings"]
+    assert (finding["verdict"], finding["detail"]) == ("failed", "POTSTILL_PORT")
