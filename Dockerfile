@@ -66,7 +66,8 @@ CMD ["python", "-m", "api"]
 FROM base AS worker
 COPY --from=worker-build /opt/potstill /opt/potstill
 USER 10001:10001
-ENV POTSTILL_DATA_DIR=/var/lib/potstill
+ENV POTSTILL_DATA_DIR=/var/lib/potstill POTSTILL_METRICS_HOST=0.0.0.0 POTSTILL_METRICS_PORT=9100
+EXPOSE 9100
 # A worker says that it lives every few seconds, but not before a training process has loaded torch.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=120s --retries=3 CMD ["python", "-m", "worker.health"]
 CMD ["python", "-m", "worker"]

@@ -16,4 +16,6 @@ FIELDS = (
     "task",
     "subject_id",
     "address",
+    "part",
+    "cause",
 )

@@ -8,12 +8,13 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 
-from api import health, openapi, problems, root
+from api import health, openapi, problems, root, scrape
 from api.catalog import routes as catalog
 from api.datasets import routes as datasets
 from api.jobs import history_routes, result_routes
 from api.jobs import routes as jobs
 from api.keys import routes as keys
+from api.metrics import ApiMetrics
 from api.middleware.bodies import JsonBodies
 from api.middleware.boundary import RequestBoundary
 from api.models import routes as models
@@ -32,6 +33,7 @@ _LOG = logging.getLogger("potstill.api")
 ROUTERS = (
     root.router,
     health.router,
+    scrape.router,
     catalog.router,
     uploads.router,
     models.router,
@@ -46,10 +48,11 @@ ROUTERS = (
 
 def create_app(settings: Settings, *, pace: StreamPace | None = None) -> FastAPI:
     """Make the app; what it needs is opened when it starts, not here."""
+    metrics = ApiMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with open_state(settings, pace or StreamPace()) as state:
+        with open_state(settings, pace or StreamPace(), metrics) as state:
             app.state.potstill = state
             await run_in_threadpool(_offer_builtin_datasets, state)
             yield
@@ -71,7 +74,7 @@ def create_app(settings: Settings, *, pace: StreamPace | None = None) -> FastAPI
     problems.install(app)
     openapi.install(app)
     app.add_middleware(JsonBodies)
-    app.add_middleware(RequestBoundary)  # added last: outermost
+    app.add_middleware(RequestBoundary, metrics=metrics)  # added last: outermost
     return app
 
 

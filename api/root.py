@@ -40,6 +40,7 @@ async def read_root() -> Welcome:
             "openapi": "/openapi.json",
             "health": "/healthz",
             "readiness": "/readyz",
+            "metrics": "/metrics",
             "architectures": "/v1/architectures",
             "methods": "/v1/methods",
             "models": "/v1/models",

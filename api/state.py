@@ -9,7 +9,11 @@ from typing import Any, cast
 from sqlalchemy import Engine
 from starlette.requests import Request
 
-from kdstore.db import SessionFactory, make_engine, make_session_factory
+from api.latest import Latest
+from api.metrics import ApiMetrics
+from api.parts import Parts, make_parts
+from kdstore.backlog import Backlog, read_backlog
+from kdstore.db import SessionFactory, make_engine, make_session_factory, reading
 from kdstore.objects import ObjectStore
 from kdstore.queue import make_celery
 from kdstore.settings import Settings
@@ -43,28 +47,41 @@ class AppState:
     links: SignedLinks | None
     queue: Any
     pace: StreamPace
+    metrics: ApiMetrics
+    parts: Parts
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
-def open_state(settings: Settings, pace: StreamPace) -> Iterator[AppState]:
+def open_state(settings: Settings, pace: StreamPace, metrics: ApiMetrics) -> Iterator[AppState]:
     """Open everything; nothing is connected before it is used."""
     engine = make_engine(settings.database)
     queue = make_celery(settings)
+    session_factory = make_session_factory(engine)
     objects = ObjectStore.from_url(settings.objects)
+    parts = make_parts(engine=engine, objects=objects, queue=queue)
+    backlog = Latest(lambda: _backlog(session_factory))
     try:
-        yield AppState(
-            settings=settings,
-            engine=engine,
-            session_factory=make_session_factory(engine),
-            objects=objects,
-            links=open_links(settings, objects),
-            queue=queue,
-            pace=pace,
-        )
+        with metrics.watching(parts=parts, backlog=backlog, objects=objects):
+            yield AppState(
+                settings=settings,
+                engine=engine,
+                session_factory=session_factory,
+                objects=objects,
+                links=open_links(settings, objects),
+                queue=queue,
+                pace=pace,
+                metrics=metrics,
+                parts=parts,
+            )
     finally:
         queue.close()
         engine.dispose()
+
+
+def _backlog(session_factory: SessionFactory) -> Backlog:
+    with reading(session_factory) as session:
+        return read_backlog(session)
 
 
 def state_of(request: Request) -> AppState:

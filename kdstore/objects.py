@@ -3,6 +3,7 @@
 import hashlib
 import os
 import secrets
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -77,6 +78,13 @@ class ObjectStore:
     def __init__(self, store: _Store) -> None:
         self._store = store
         self._folder = store.prefix if isinstance(store, LocalStore) else None
+        self._counting = threading.Lock()
+        self._num_failures = 0
+
+    @property
+    def num_failures(self) -> int:
+        """How many times storage has failed, each after all its repeated requests."""
+        return self._num_failures
 
     @classmethod
     def from_url(cls, url: str, *, endpoint: str | None = None) -> "ObjectStore":
@@ -134,7 +142,7 @@ class ObjectStore:
         # Not `obstore.put` of an iterator: it would run the iterator inside its own event loop,
         # where nothing else may be read from obstore. The writer drops what it has on an error.
         with (
-            _translated(key, reads=False),
+            self._translated(key, reads=False),
             obstore.open_writer(
                 self._store, key, buffer_size=self._part_bytes, max_concurrency=2
             ) as writer,
@@ -145,7 +153,7 @@ class ObjectStore:
 
     async def put_stream_async(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Do as `put_stream`, for a request body that arrives asynchronously."""
-        with _translated(key, reads=False):
+        with self._translated(key, reads=False):
             await obstore.put_async(
                 self._store, key, chunks, chunk_size=self._part_bytes, max_concurrency=2
             )
@@ -153,13 +161,13 @@ class ObjectStore:
 
     def head(self, key: str) -> ObjectHead:
         """Read size and ETag."""
-        with _translated(key):
+        with self._translated(key):
             meta = obstore.head(self._store, key)
         return ObjectHead(key=key, size_bytes=meta["size"], etag=meta["e_tag"])
 
     def list_objects(self) -> Iterator[tuple["ListedObject", ...]]:
         """List everything in storage, a few hundred objects at once, in no order."""
-        with _translated(""):
+        with self._translated(""):
             for batch in obstore.list(self._store, chunk_size=_LISTED_AT_ONCE):
                 yield tuple(
                     ListedObject(meta["path"], meta["size"], meta["last_modified"])
@@ -185,9 +193,9 @@ class ObjectStore:
         end = size_bytes if end is None else min(end, size_bytes)
         if start >= end:
             return iter(())
-        with _translated(key):
+        with self._translated(key):
             result = obstore.get(self._store, key, options={"range": (start, end)})
-        return _chunks(key, result.stream(min_chunk_size=chunk_bytes))
+        return self._chunks(key, result.stream(min_chunk_size=chunk_bytes))
 
     def get_bytes(self, key: str, *, start: int = 0, end: int | None = None) -> bytes:
         """Read a small object, or a small range of one, at once."""
@@ -213,7 +221,7 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
-        with suppress(ObjectNotFound), _translated(key):
+        with suppress(ObjectNotFound), self._translated(key):
             obstore.delete(self._store, key)
 
     def delete_prefix(self, prefix: str) -> int:
@@ -229,7 +237,7 @@ class ObjectStore:
 
     def list_sizes(self, prefix: str) -> dict[str, int]:
         """List the keys under `prefix/` with the bytes of each object."""
-        with _translated(prefix):
+        with self._translated(prefix):
             return {
                 meta["path"]: meta["size"]
                 for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE)
@@ -260,7 +268,7 @@ class ObjectStore:
         self, key: str, data: bytes | IO[bytes], *, attributes: Attributes | None = None
     ) -> None:
         kept = attributes if attributes is not None and self.can_sign else None
-        with _translated(key, reads=False):
+        with self._translated(key, reads=False):
             obstore.put(
                 self._store,
                 key,
@@ -278,7 +286,7 @@ class ObjectStore:
         path = self._folder / key
         folders = [path.parent, *path.parent.parents]
         inside = folders[: folders.index(self._folder) + 1]
-        with _translated(key):
+        with self._translated(key):
             for place in (path, *inside):
                 descriptor = os.open(place, os.O_RDONLY)
                 try:
@@ -289,32 +297,35 @@ class ObjectStore:
     def _sign(self, method: Literal["GET", "PUT"], key: str, expires_seconds: int) -> str:
         if isinstance(self._store, LocalStore | MemoryStore):
             raise TypeError("asked for a link of storage that cannot sign")
-        with _translated(key):
+        with self._translated(key):
             return obstore.sign(self._store, method, key, timedelta(seconds=expires_seconds))
+
+    @contextmanager
+    def _translated(self, key: str, *, reads: bool = True) -> Iterator[None]:
+        """Turn vendors' errors into ours. What the source of a write raises is left as it is."""
+        try:
+            yield
+        except BaseError as error:
+            raise self._failure(key) from error
+        except OSError as error:
+            if not reads:
+                raise
+            if isinstance(error, FileNotFoundError):
+                raise ObjectNotFound(key) from error
+            raise self._failure(key) from error
+
+    def _failure(self, key: str) -> StorageUnavailable:
+        with self._counting:
+            self._num_failures += 1
+        return StorageUnavailable(f"Object storage failed for {key!r}.", key=key)
+
+    def _chunks(self, key: str, stream: Iterable[bytes]) -> Iterator[bytes]:
+        with self._translated(key):
+            for chunk in stream:
+                yield bytes(chunk)
 
 
 def _open_cloud(url: str, endpoint: str | None) -> object:
     if endpoint is None:
         return from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
     return from_url(url, client_options=_CLIENT, retry_config=_RETRIES, endpoint=endpoint)
-
-
-@contextmanager
-def _translated(key: str, *, reads: bool = True) -> Iterator[None]:
-    """Turn vendors' errors into ours. What the source of a write raises is left as it is."""
-    try:
-        yield
-    except BaseError as error:
-        raise StorageUnavailable(f"Object storage failed for {key!r}.", key=key) from error
-    except OSError as error:
-        if not reads:
-            raise
-        if isinstance(error, FileNotFoundError):
-            raise ObjectNotFound(key) from error
-        raise StorageUnavailable(f"Object storage failed for {key!r}.", key=key) from error
-
-
-def _chunks(key: str, stream: Iterable[bytes]) -> Iterator[bytes]:
-    with _translated(key):
-        for chunk in stream:
-            yield bytes(chunk)

@@ -111,6 +111,13 @@ class Settings(BaseSettings):
         description="How old an object that nothing refers to must be to be condemned, and how "
         "long it is kept then. A backup must not take longer.",
     )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="What /metrics of the API asks for as bearer; empty: nothing."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address of a worker's metrics.")
+    metrics_port: int = Field(
+        0, ge=0, le=65_535, description="Port of a worker's metrics; 0 serves none."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged."
     )

@@ -10,6 +10,7 @@ from types import FrameType
 from kdstore.log import configure
 from kdstore.settings import Settings
 from worker.log import FIELDS
+from worker.metrics import MetricsPortTaken
 from worker.service import run_worker
 from worker.spare import SpareFailed
 
@@ -29,8 +30,8 @@ def main() -> int:
     signal.signal(signal.SIGINT, ask_to_stop)
     try:
         return 0 if run_worker(settings, stop) else 1
-    except SpareFailed as error:
-        _log.error(str(error))  # the trace would say nothing; the child's output does
+    except (SpareFailed, MetricsPortTaken) as error:
+        _log.error(str(error))  # the trace would say nothing more
         return 1
 
 

@@ -11,4 +11,5 @@ FIELDS = (
     "cause",
     "pid",
     "detail",
+    "address",
 )

@@ -12,6 +12,7 @@ from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
 from worker.child import ChildSpawner
 from worker.inputs import InputCache
+from worker.metrics import WorkerMetrics
 from worker.scratch import Scratch
 from worker.spare import SpareTrainer
 
@@ -75,6 +76,7 @@ class Runtime:
     spawner: ChildSpawner
     spare: SpareTrainer
     postbox: Postbox
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is to stop: children are asked to stop, jobs are handed back."""
     abandon: threading.Event = field(default_factory=threading.Event)

@@ -6,7 +6,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
 from kdstore.db import make_engine, make_session_factory
@@ -17,6 +17,7 @@ from worker.app import Lane, allow_consuming, stop_consuming
 from worker.capacity import measure_capacity
 from worker.child import ChildSpawner
 from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
+from worker.metrics import serving_metrics
 from worker.retention import run_retention
 from worker.runtime import Postbox, Runtime
 from worker.scratch import Scratch
@@ -39,30 +40,38 @@ def run_worker(settings: Settings, stop: threading.Event) -> bool:
 
     Raises:
         SpareFailed: training processes cannot be started here.
+        MetricsPortTaken: another process listens where metrics were to be served.
     """
     with _runtime(settings, stop) as runtime:
         if runtime is None:
             return True
-        _log.info("worker ready", extra={"worker": runtime.name, "device": runtime.device})
-        allow_consuming()
         slots = {TRAINING_QUEUE: Slot(), INGEST_QUEUE: Slot()}
-        served = [TRAINING_QUEUES[device] for device in runtime.capacity.served_devices]
-        lanes = [Lane(runtime, queues, slots) for queues in (served, [INGEST_QUEUE])]
-        self_service = SelfService(runtime, slots[TRAINING_QUEUE], lambda: run_next(runtime))
-        sweeper = threading.Thread(
-            target=run_sweeper, args=(runtime, self_service), name="sweeper", daemon=True
-        )
-        retention = threading.Thread(
-            target=run_retention, args=(runtime,), name="retention", daemon=True
-        )
-        for lane in lanes:
-            lane.start()
-        sweeper.start()
-        retention.start()
-        stop.wait()
-        has_ended = _stop(runtime, [*lanes, self_service])
-        _log.info("worker stopped", extra={"worker": runtime.name})
-        return has_ended
+        runtime.metrics.watch(slots=slots, objects=runtime.objects, device=runtime.device)
+        with serving_metrics(settings, runtime.metrics):
+            return _work(runtime, slots, stop)
+
+
+def _work(runtime: Runtime, slots: Mapping[str, Slot], stop: threading.Event) -> bool:
+    """Start everything, wait for the request to stop, and stop everything."""
+    _log.info("worker ready", extra={"worker": runtime.name, "device": runtime.device})
+    allow_consuming()
+    served = [TRAINING_QUEUES[device] for device in runtime.capacity.served_devices]
+    lanes = [Lane(runtime, queues, slots) for queues in (served, [INGEST_QUEUE])]
+    self_service = SelfService(runtime, slots[TRAINING_QUEUE], lambda: run_next(runtime))
+    sweeper = threading.Thread(
+        target=run_sweeper, args=(runtime, self_service), name="sweeper", daemon=True
+    )
+    retention = threading.Thread(
+        target=run_retention, args=(runtime,), name="retention", daemon=True
+    )
+    for lane in lanes:
+        lane.start()
+    sweeper.start()
+    retention.start()
+    stop.wait()
+    has_ended = _stop(runtime, [*lanes, self_service])
+    _log.info("worker stopped", extra={"worker": runtime.name})
+    return has_ended
 
 
 def _stop(runtime: Runtime, working: Sequence[Lane | SelfService]) -> bool:

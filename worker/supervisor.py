@@ -170,6 +170,7 @@ class Attempt:
             abandon=runtime.abandon,
         )
         self.say("attempt ended", status=status, cause=_cause(outcome, reason))
+        runtime.metrics.attempt_ended(_exit_cause(outcome, reason, status))
         if status == "queued":
             queue = TRAINING_QUEUES[self._claim.wanted_device]
             runtime.postbox.post(TRAIN_JOB, self._fence.job_id, queue)
@@ -239,3 +240,18 @@ def _cause(outcome: Delivered | Stopped | Failure, reason: StopReason | None) ->
     if isinstance(outcome, Failure):
         return f"{outcome.cause}: {outcome.error.code}"
     return "finished" if isinstance(outcome, Delivered) else reason or "stopped"
+
+
+def _exit_cause(
+    outcome: Delivered | Stopped | Failure, reason: StopReason | None, status: JobStatus
+) -> ExitCause:
+    """Say what `_write_end` has written as the attempt's exit cause."""
+    match outcome:
+        case Failure():
+            return outcome.cause
+        case Delivered():
+            return "cancelled" if status == "cancelled" else "finished"
+        case Stopped() if reason in ("cancelled", "paused"):
+            return "cancelled" if status == "cancelled" else "paused"
+        case Stopped():
+            return "handed_back"

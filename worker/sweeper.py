@@ -54,12 +54,15 @@ def sweep(runtime: Runtime) -> None:
     _sweep_uploads(runtime)
     with transaction(runtime.session_factory) as session:
         idempotency.sweep(session, older_than_seconds=runtime.settings.idempotency_seconds)
+    runtime.metrics.sweep_succeeded()
 
 
 def _sweep_jobs(runtime: Runtime) -> None:
     settings = runtime.settings
     with transaction(runtime.session_factory) as session:
         swept = jobs.sweep(session, republish_seconds=settings.republish_seconds)
+    closed = (*swept.requeued, *swept.failed, *swept.cancelled, *swept.paused)
+    runtime.metrics.leases_lost(len(closed))
     for cause, job_ids in (
         ("requeued", swept.requeued),
         ("failed", swept.failed),

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from kdcore.progress import StageStarted
+from kdcore.progress import Progress, StageStarted
+from kdcore.spec import AnyJob, EvaluateJob
 from kdstore import jobs
 from worker.checkpoint_uploads import CheckpointUploads
 from worker.child import Child, ChildGone
@@ -62,7 +63,7 @@ def _listen_to_child(
     watch.attach(child)
     try:
         child.order(order)
-        last = _listen(runtime, child, relay)
+        last = _listen(runtime, child, relay, batch_size=_batch_size(order.spec))
     except BaseException:
         child.kill()
         raise
@@ -71,7 +72,7 @@ def _listen_to_child(
     return last, status
 
 
-def _listen(runtime: Runtime, child: Child, relay: Relay) -> LastWord:
+def _listen(runtime: Runtime, child: Child, relay: Relay, *, batch_size: int) -> LastWord:
     """Relay what the child tells until it closes its end; return its last word."""
     last: LastWord = None
     while True:
@@ -89,8 +90,15 @@ def _listen(runtime: Runtime, child: Child, relay: Relay) -> LastWord:
                 if message == _LAST_STAGE:
                     # What must not be disturbed, training and timing, is over.
                     runtime.spare.start()
+                if isinstance(message, Progress):
+                    runtime.metrics.trained(message, batch_size=batch_size)
                 relay.take(message)
         relay.flush_if_due()
+
+
+def _batch_size(spec: AnyJob) -> int:
+    """Give the images of a training step; 0 for a job that trains nothing."""
+    return 0 if isinstance(spec, EvaluateJob) else spec.training.batch_size
 
 
 def _drain_seconds(runtime: Runtime) -> float:

@@ -51,6 +51,7 @@ class AttemptWatch:
         self._thread = threading.Thread(target=self._run, name="attempt-watch", daemon=True)
 
     def __enter__(self) -> Self:
+        self._runtime.metrics.attempt_began()
         self._thread.start()
         return self
 
@@ -62,6 +63,7 @@ class AttemptWatch:
     ) -> None:
         self._closed.set()
         self._thread.join()
+        self._runtime.metrics.attempt_over()
 
     def attach(self, child: Child) -> None:
         """Watch over this child from now on."""
@@ -108,6 +110,7 @@ class AttemptWatch:
                 lease_seconds=self._runtime.settings.lease_seconds,
                 trained_seconds=self._trained_seconds(),
             )
+        self._runtime.metrics.heartbeat_succeeded()
         # One that failed is due at the next look: leases run on while the database is away.
         self._next_heartbeat = now + heartbeat_seconds
 

@@ -9,6 +9,7 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.metrics import ApiMetrics
 from api.problems import CLIENT_GONE, unexpected_response
 
 _LOG = logging.getLogger("potstill.api.requests")
@@ -20,8 +21,9 @@ _LOGGED_PARAMETERS = ("job_id", "model_id", "dataset_id", "upload_id", "key_id")
 class RequestBoundary:
     """Outermost: nothing raised inside gets past it before an answer has begun."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: ApiMetrics) -> None:
         self._app = app
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI asks."""
@@ -52,7 +54,11 @@ class RequestBoundary:
                 raise  # the answer has begun; only breaking the connection tells that it is cut
             await unexpected_response(request_id)(scope, receive, send_with_headers)
         finally:
-            _log(scope, status=status, seconds=time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            self._metrics.observe_request(
+                scope["method"], _route(scope), status=status, seconds=seconds
+            )
+            _log(scope, status=status, seconds=seconds)
 
 
 def _request_id(scope: Scope) -> str:
@@ -60,6 +66,11 @@ def _request_id(scope: Scope) -> str:
         if name == b"x-request-id" and _GIVEN_ID.fullmatch(value):
             return str(value.decode("ascii"))
     return f"req_{secrets.token_hex(10)}"
+
+
+def _route(scope: Scope) -> str | None:
+    """Give the template of the route, such as `/v1/jobs/{job_id}`; None if there is none."""
+    return getattr(scope.get("route"), "path", None)
 
 
 def _log(scope: Scope, *, status: int, seconds: float) -> None:

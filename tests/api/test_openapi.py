@@ -19,7 +19,7 @@ from kdstore.settings import Settings
 
 Json = dict[str, Any]  # a document of any shape, hence Any
 
-_PUBLIC = {"/", "/healthz", "/readyz"}
+_PUBLIC = {"/", "/healthz", "/readyz", "/metrics"}
 
 
 @pytest.fixture(scope="module")

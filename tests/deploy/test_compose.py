@@ -15,7 +15,14 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 TEXT = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
 OURS = ("api", "migrate", "worker-cpu", "worker-gpu")
 # What a container decides for itself.
-FIXED = {"POTSTILL_HOST", "POTSTILL_PORT", "POTSTILL_DATA_DIR", "POTSTILL_DEVICE"}
+FIXED = {
+    "POTSTILL_HOST",
+    "POTSTILL_PORT",
+    "POTSTILL_DATA_DIR",
+    "POTSTILL_DEVICE",
+    "POTSTILL_METRICS_HOST",
+    "POTSTILL_METRICS_PORT",
+}
 
 each_service = pytest.mark.parametrize("name", SERVICES)
 

@@ -1,4 +1,4 @@
-"""Rules and boards ask in PromQL that parses, and every alert has a page in the runbook."""
+"""Rules and boards ask in PromQL for what is exported, and every alert has a runbook page."""
 
 import json
 import re
@@ -7,7 +7,14 @@ from typing import get_args
 
 import promql_parser
 import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
 
+from api.latest import Latest
+from api.metrics import ApiMetrics
+from api.parts import Parts
+from kdstore.backlog import Backlog
+from kdstore.objects import ObjectStore
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUES
 from kdstore.tables.attempts import ExitCause
 from tests.deploy.files import (
@@ -17,14 +24,18 @@ from tests.deploy.files import (
     RUNBOOK,
     Document,
     read_compose,
+    read_stages,
     read_yaml,
 )
+from worker.metrics import WorkerMetrics
 
 RULES: list[Document] = [
     rule for group in read_yaml(MONITORING / "alerts.yml")["groups"] for rule in group["rules"]
 ]
 BOARDS = sorted((MONITORING / "grafana" / "boards").glob("*.json"))
 PAGES = sorted(path for path in RUNBOOK.glob("*.md") if path.name != "README.md")
+
+SUFFIXES = {"gauge": ("",), "counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 each_alert = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
 
@@ -84,6 +95,37 @@ def test_outcomes_that_are_asked_for_exist() -> None:
     assert {name for names in asked for name in names.split("|")} <= set(get_args(ExitCause))
 
 
+def exported() -> dict[str, set[str]]:
+    """The samples that API and worker export, by metric family."""
+    objects = ObjectStore.from_url("memory://")
+    api, worker = ApiMetrics(), WorkerMetrics()
+    worker.watch(slots={}, objects=objects, device="cuda")
+    nothing = Backlog(num_jobs={}, queues={}, num_open_uploads=0)
+    with api.watching(parts=Parts({}), backlog=Latest(lambda: nothing), objects=objects):
+        texts = [api.exposition().decode(), generate_latest(worker.registry).decode()]
+    families = [each for text in texts for each in text_string_to_metric_families(text)]
+    return {
+        family.name: {family.name + suffix for suffix in SUFFIXES[family.type]}
+        for family in families
+        if family.name.startswith("potstill_")
+    }
+
+
+def test_every_metric_that_is_asked_for_is_exported() -> None:
+    asked = set(re.findall(r"potstill_\w+", " ".join(expressions())))
+    assert len(asked) >= 12
+    assert asked <= {name for names in exported().values() for name in names}
+
+
+def test_every_exported_metric_is_in_the_table_of_the_documentation() -> None:
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"^\| `(potstill_\w+)", page, re.MULTILINE))
+    families = exported()
+    totals = {f"{name}_total" for name, names in families.items() if f"{name}_total" in names}
+    plain = {name for name in families if f"{name}_total" not in totals}
+    assert documented == totals | plain
+
+
 def test_prometheus_scrapes_services_of_the_compose_file() -> None:
     services = read_compose()["services"]
     configured = read_yaml(MONITORING / "prometheus.yml")["scrape_configs"]
@@ -91,6 +133,18 @@ def test_prometheus_scrapes_services_of_the_compose_file() -> None:
     found = [name for each in lookups for name in each["names"]]
     assert set(found) == {"api", "worker-cpu", "worker-gpu"}
     assert all("metrics" in services[name]["networks"] for name in (*found, "prometheus"))
+
+
+def test_worker_serves_where_prometheus_asks() -> None:
+    configured = read_yaml(MONITORING / "prometheus.yml")["scrape_configs"]
+    (worker,) = (each for each in configured if each["job_name"] == "worker")
+    port = worker["dns_sd_configs"][0]["port"]
+    environment = " ".join(read_stages()["worker"].values("ENV"))
+    assert f"POTSTILL_METRICS_PORT={port}" in environment
+    assert "POTSTILL_METRICS_HOST=0.0.0.0" in environment
+    deployment = read_yaml(KUBERNETES / "worker" / "deployment.yaml")
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert {"name": "metrics", "containerPort": port} in container["ports"]
 
 
 def test_workers_scale_by_queues_that_exist() -> None:

@@ -272,3 +272,14 @@ def test_cloud_is_chosen_by_url_alone(
 def test_cloud_without_its_account_says_what_is_missing() -> None:
     with pytest.raises(StorageUnavailable, match="AZURE_STORAGE_ACCOUNT_NAME"):
         ObjectStore.from_url("az://container/prefix")
+
+
+def test_failures_are_counted_and_a_missing_object_is_none(tmp_path: Path) -> None:
+    store = ObjectStore.from_url(f"file://{tmp_path}/objects")
+    assert not store.exists("nothing")
+    assert store.num_failures == 0
+    (tmp_path / "objects").rmdir()
+    (tmp_path / "objects").write_text("a file where the folder was")
+    with pytest.raises(StorageUnavailable):
+        store.exists("anything")
+    assert store.num_failures == 1
