@@ -35,7 +35,7 @@ class Server(uvicorn.Server):
 def main() -> None:
     """Bind, say where, and serve until a signal comes."""
     settings = Settings()
-    log.configure(settings.log_level, FIELDS)
+    log.configure(settings.log_level, FIELDS, log_format=settings.log_format)
     listener = bind(settings.host, settings.port)
     # Port 0 took a free one; URLs in answers need the real one.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})

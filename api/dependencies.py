@@ -50,6 +50,7 @@ class Writer:
 
     session: Session
     principal: Principal
+    request_id: str
     _messages: list[Message] = field(default_factory=list)
 
     @property
@@ -93,7 +94,7 @@ def get_writer(
     state = state_of(request)
     messages: list[Message] = []
     with transaction(state.session_factory) as session:
-        yield Writer(session, principal, messages)
+        yield Writer(session, principal, request.state.request_id, messages)
     _publish(state, messages)
 
 
@@ -117,6 +118,8 @@ def _publish(state: AppState, messages: list[Message]) -> None:
     for task, subject_id, queue in messages:
         try:
             publish(state.queue, task, subject_id, queue=queue)
+            # Links the request's id with that of what it asked for.
+            _LOG.info("published", extra={"task": task, "subject_id": subject_id})
         except QueueUnavailable:
             # The row is the truth: the sweeper finds it and publishes again.
             _LOG.warning("not published", extra={"task": task, "subject_id": subject_id})

@@ -19,13 +19,18 @@ class _JobEvent(BaseModel):
 
 
 class StatusChanged(_JobEvent):
-    """The job's status changed; `error_code` and `fault` say why it failed or was requeued."""
+    """The job's status changed; `error_code` and `fault` say why it failed or was requeued.
+
+    `request_id` is on the first event alone: the request that created the job, found again in
+    the logs of everything that was done for it.
+    """
 
     type: Literal["status_changed"] = "status_changed"
     from_status: JobStatus | None
     to_status: JobStatus
     error_code: str | None = None
     fault: Fault | None = None
+    request_id: str | None = None
 
 
 class StageEntered(_JobEvent):
@@ -125,6 +130,13 @@ def read(
             .limit(limit)
         )
     )
+
+
+def creating_request(session: Session, job_id: str) -> str | None:
+    """Read the id of the request that created a job; None if nobody told."""
+    first = session.get(Event, (job_id, 1))
+    request_id = first.data.get("request_id") if first is not None else None
+    return request_id if isinstance(request_id, str) else None
 
 
 def parse(event: Event) -> JobEvent:

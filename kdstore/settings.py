@@ -121,6 +121,9 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least that is logged."
     )
+    log_format: Literal["json", "text"] = Field(
+        "json", description="Lines of JSON for machines, or text for people."
+    )
 
     @model_validator(mode="after")
     def _check_heartbeat(self) -> Self:

@@ -20,7 +20,7 @@ _log = logging.getLogger(__name__)
 def main() -> int:
     """Run the worker of this installation; 0 if everything ended in order."""
     settings = Settings()
-    configure(settings.log_level, FIELDS)
+    configure(settings.log_level, FIELDS, log_format=settings.log_format)
     stop = threading.Event()
 
     def ask_to_stop(_number: int, _frame: FrameType | None) -> None:

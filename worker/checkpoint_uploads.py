@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from kdcore.progress import CheckpointSaved
 from kdstore import jobs
 from kdstore.errors import AttemptLost, KdstoreError, StorageUnavailable
+from kdstore.log import thread_with_log_fields
 from worker.retries import write
 from worker.runtime import Runtime
 
@@ -45,7 +46,7 @@ class CheckpointUploads:
         self._waiting: HeldCheckpoint | None = None
         self._is_busy = False
         self._is_closed = False
-        self._thread = threading.Thread(target=self._run, name="checkpoint-uploads", daemon=True)
+        self._thread = thread_with_log_fields(self._run, name="checkpoint-uploads")
         self._thread.start()
 
     def hold(self, saved: CheckpointSaved) -> HeldCheckpoint | None:

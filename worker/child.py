@@ -15,6 +15,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
+from kdstore.log import Fields, current_log_fields
 from worker.messages import MESSAGE, Message
 
 _log = logging.getLogger(__name__)
@@ -94,6 +95,7 @@ class Child:
         self._messages: SimpleQueue[Message | None] = SimpleQueue()
         self._signals = threading.Lock()
         self.was_killed = False
+        self._log_fields: Fields = {}
         self._readers = (
             threading.Thread(target=self._read_messages, args=(messages_fd,), daemon=True),
             threading.Thread(target=self._read_output, daemon=True),
@@ -111,7 +113,11 @@ class Child:
         return self._process.poll() is None
 
     def order(self, order: BaseModel) -> None:
-        """Send the one order. A child that is gone is noticed by `receive`, not here."""
+        """Send the one order. A child that is gone is noticed by `receive`, not here.
+
+        From now on its output is logged with the fields that hold here: it works for these ids.
+        """
+        self._log_fields = current_log_fields()
         stdin = self._process.stdin
         if stdin is None:
             raise AssertionError("children are spawned with a pipe as stdin")
@@ -173,7 +179,11 @@ class Child:
             except ValidationError as error:
                 _log.error(
                     "child spoke no known message",
-                    extra={"pid": self.pid, "detail": str(error.errors(include_input=False)[:1])},
+                    extra={
+                        **self._log_fields,
+                        "pid": self.pid,
+                        "detail": str(error.errors(include_input=False)[:1]),
+                    },
                 )
                 self._signal(signal.SIGKILL)
             finally:
@@ -193,7 +203,9 @@ class Child:
                 num_lines += 1
                 if num_lines <= _MAX_OUTPUT_LINES:
                     text = line.decode(errors="replace").rstrip()
-                    _log.warning("child output", extra={"pid": self.pid, "detail": text})
+                    _log.warning(
+                        "child output", extra={**self._log_fields, "pid": self.pid, "detail": text}
+                    )
 
 
 class ChildSpawner:

@@ -12,6 +12,7 @@ from kdcore.errors import KdcoreError
 from kdstore import datasets, models, uploads, validation
 from kdstore.db import reading
 from kdstore.errors import KdstoreError, ObjectCondemned, UploadNotStored, ValidationLost
+from kdstore.log import log_fields
 from kdstore.queue import VALIDATE_DATASET, VALIDATE_MODEL
 from kdstore.tables import Dataset, Model
 from kdstore.validation import Rejection, Subject, ValidationFence
@@ -49,10 +50,11 @@ def validate(runtime: Runtime, subject: Subject, subject_id: str) -> None:
     if fence is None:
         _log.debug("nothing to validate", extra={"subject_id": subject_id})
         return
-    try:
-        Validation(runtime, fence).run()
-    except ValidationLost:
-        _log.info("validation lost", extra={"subject_id": subject_id})
+    with log_fields(worker=runtime.name, subject_id=subject_id):
+        try:
+            Validation(runtime, fence).run()
+        except ValidationLost:
+            _log.info("validation lost")
 
 
 class Validation:

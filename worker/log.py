@@ -1,6 +1,7 @@
 """The fields that the worker's log lines may hold; nothing else gets out."""
 
 FIELDS = (
+    "request_id",
     "worker",
     "device",
     "job_id",

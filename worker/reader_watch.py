@@ -9,6 +9,7 @@ from typing import Literal, Self
 from kdstore import validation
 from kdstore.db import transaction
 from kdstore.errors import ValidationLost
+from kdstore.log import thread_with_log_fields
 from worker.child import Child
 from worker.retries import DATABASE_AWAY
 from worker.runtime import Runtime
@@ -32,7 +33,7 @@ class ReaderWatch:
         self._is_lost = False
         self._child: Child | None = None
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="reader-watch", daemon=True)
+        self._thread = thread_with_log_fields(self._run, name="reader-watch")
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -15,6 +15,7 @@ from kdstore import jobs
 from kdstore.artifacts import NewArtifact
 from kdstore.errors import AttemptLost, NotFound, StorageError
 from kdstore.jobs import ExitCause, JobError, JobStatus
+from kdstore.log import log_fields
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES
 from worker.artifact_uploads import delete_artifacts, upload_artifacts
 from worker.builtin_datasets import ensure_ready
@@ -59,11 +60,20 @@ def run_next(runtime: Runtime) -> None:
     if claim is None:
         _log.info("nothing to claim")
         return
-    attempt = Attempt(runtime, claim)
+    with log_fields(
+        worker=runtime.name,
+        job_id=claim.fence.job_id,
+        attempt=claim.fence.attempt,
+        request_id=claim.request_id,
+    ):
+        _run_attempt(runtime, claim)
+
+
+def _run_attempt(runtime: Runtime, claim: jobs.Claim) -> None:
     try:
-        attempt.run()
+        Attempt(runtime, claim).run()
     except AttemptLost:
-        attempt.say("attempt lost")
+        _log.info("attempt lost")
     finally:
         if not runtime.stopping.is_set():
             runtime.spare.start()
@@ -84,7 +94,7 @@ class Attempt:
         Raises:
             AttemptLost: it no longer owns the job; its child is gone, nothing more was written.
         """
-        self.say("attempt started")
+        _log.info("attempt started")
         try:
             spec = parse_job(self._claim.spec)
         except SpecInvalid as error:
@@ -101,11 +111,6 @@ class Attempt:
         with self._runtime.scratch.work_folder(name) as folder, watch:
             self._end(self._work(spec, folder, watch), reason=watch.reason)
 
-    def say(self, message: str, **facts: object) -> None:
-        """Log one line about this attempt."""
-        ids = {"job_id": self._fence.job_id, "attempt": self._fence.attempt}
-        _log.info(message, extra={**ids, **facts})
-
     def _work(
         self, spec: AnyJob, folder: Path, watch: AttemptWatch
     ) -> Delivered | Stopped | Failure:
@@ -120,7 +125,7 @@ class Attempt:
         except (KdcoreError, StorageError) as error:
             return self._system_failure(watch, error.code, error.message)
         except Exception as error:  # noqa: BLE001  # the boundary of an attempt: the row gets the fact
-            _log.exception("attempt failed", extra={"job_id": self._fence.job_id})
+            _log.exception("attempt failed")
             if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
                 return self._system_failure(watch, "disk_full", _DISK_FULL, cause="disk_full")
             return self._system_failure(watch, "internal_error", _INTERNAL)
@@ -169,7 +174,8 @@ class Attempt:
             lambda session: self._write_end(session, outcome, reason),
             abandon=runtime.abandon,
         )
-        self.say("attempt ended", status=status, cause=_cause(outcome, reason))
+        facts = {"status": status, "cause": _cause(outcome, reason)}
+        _log.info("attempt ended", extra=facts)
         runtime.metrics.attempt_ended(_exit_cause(outcome, reason, status))
         if status == "queued":
             queue = TRAINING_QUEUES[self._claim.wanted_device]

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from kdstore import jobs
 from kdstore.db import reading, transaction
 from kdstore.errors import AttemptLost, JobNotFound
+from kdstore.log import thread_with_log_fields
 from worker.child import Child
 from worker.retries import DATABASE_AWAY
 from worker.runtime import Runtime
@@ -48,7 +49,7 @@ class AttemptWatch:
         self._child: Child | None = None
         self._asked_at: float | None = None
         self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="attempt-watch", daemon=True)
+        self._thread = thread_with_log_fields(self._run, name="attempt-watch")
 
     def __enter__(self) -> Self:
         self._runtime.metrics.attempt_began()

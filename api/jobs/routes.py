@@ -60,7 +60,12 @@ def create_job(
     """Queue a training (`train`), a distillation (`distill`) or an evaluation (`evaluate`)."""
 
     def create() -> Created:
-        created = service.create(writer.session, workspace_id=writer.workspace_id, job=job)
+        created = service.create(
+            writer.session,
+            workspace_id=writer.workspace_id,
+            job=job,
+            request_id=writer.request_id,
+        )
         queue = TRAINING_QUEUES[job.resources.device]
         writer.publish(TRAIN_JOB, created.id, queue)
         return Created(201, created, location=f"/v1/jobs/{created.id}")

@@ -30,10 +30,15 @@ def validate(session: Session, *, workspace_id: str, job: AnyJob) -> JobValidati
     return expected.model_copy(update={"warnings": warnings})
 
 
-def create(session: Session, *, workspace_id: str, job: AnyJob) -> JobRead:
+def create(
+    session: Session, *, workspace_id: str, job: AnyJob, request_id: str | None = None
+) -> JobRead:
     """Insert a job as queued. Raises InputsUnusable, IncompatibleInputs, SpecInvalid."""
     checked = checks.check(session, workspace_id=workspace_id, job=job)
-    return describe(jobs.create(session, workspace_id=workspace_id, spec=checked.job), [])
+    created = jobs.create(
+        session, workspace_id=workspace_id, spec=checked.job, request_id=request_id
+    )
+    return describe(created, [])
 
 
 def read(session: Session, *, workspace_id: str, job_id: str) -> JobRead:

@@ -27,7 +27,8 @@ class Claim:
     """A job that now belongs to this worker's attempt.
 
     `checkpoints` are newest first: use the first whose bytes match its sha256. `trained_seconds`
-    is what all earlier attempts have trained, for `limits.max_seconds`.
+    is what all earlier attempts have trained, for `limits.max_seconds`; `request_id` is that of
+    the request which created the job, for logs.
     """
 
     fence: Fence
@@ -37,6 +38,7 @@ class Claim:
     wanted_device: WantedDevice
     checkpoints: tuple[Checkpoint, ...]
     trained_seconds: float
+    request_id: str | None = None
 
 
 def claim(
@@ -81,6 +83,7 @@ def claim(
         wanted_device=job.wanted_device,
         checkpoints=_checkpoints(session, job_id),
         trained_seconds=_trained_seconds(session, job_id),
+        request_id=events.creating_request(session, job_id),
     )
 
 

@@ -25,10 +25,13 @@ _RESUME: Mapping[JobStatus, JobStatus] = {"paused": "queued"}
 _RETRY: Mapping[JobStatus, JobStatus] = {"failed": "queued", "cancelled": "queued"}
 
 
-def create(session: Session, *, workspace_id: str, spec: AnyJob) -> Job:
+def create(
+    session: Session, *, workspace_id: str, spec: AnyJob, request_id: str | None = None
+) -> Job:
     """Insert a job as `queued`. Publish its id after the commit, not before.
 
-    `spec` is the resolved spec: ids of this workspace, every default filled in.
+    `spec` is the resolved spec: ids of this workspace, every default filled in. `request_id` is
+    kept for the logs of the job's attempts.
     """
     at = now(session)
     job = Job(
@@ -54,7 +57,7 @@ def create(session: Session, *, workspace_id: str, spec: AnyJob) -> Job:
     session.add_all(
         JobTag(job_id=job.id, name=name, value=value) for name, value in spec.tags.items()
     )
-    created = events.StatusChanged(from_status=None, to_status="queued")
+    created = events.StatusChanged(from_status=None, to_status="queued", request_id=request_id)
     events.append(session, job.id, created, at=at)
     session.refresh(job)
     return job

@@ -77,6 +77,7 @@ def test_pace_is_images_a_second_and_the_time_of_a_step() -> None:
         step=10,
         num_steps=20,
         images_per_second=3200.0,
+        training_stage="training",
         eta_seconds=1.0,
     )
     metrics.trained(progress, batch_size=32)
