@@ -5,7 +5,7 @@ import sys
 
 from kdstore.db import make_engine
 from kdstore.settings import Settings
-from migrations.commands import create_revision, downgrade, find_drift, upgrade
+from migrations.commands import TablesInUse, create_revision, downgrade, find_drift, upgrade
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
                 print(create_revision(engine, slug=options.slug))  # noqa: T201  # a command line
             case _:
                 upgrade(engine)
+    except TablesInUse as error:
+        return _report([str(error)])
     finally:
         engine.dispose()
     return 0

@@ -1,6 +1,7 @@
 """Bring a database to a revision, and compare it with the tables: Alembic without its ini file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -9,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import OperationalError
 
 from kdstore.tables import Base
 
@@ -17,22 +19,38 @@ VERSIONS = Path(__file__).parent / "versions"
 # Any number will do, as long as nobody else who shares the server takes it.
 _ADVISORY_LOCK = 7_365_011_204
 _LOCK_TIMEOUT = "5s"
+_LOCK_NOT_AVAILABLE = "55P03"  # what PostgreSQL calls it
+
+
+class TablesInUse(Exception):
+    """Another transaction holds a table for longer than a migration waits; nothing has changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"A table was in use for over {_LOCK_TIMEOUT}; nothing has been changed. End what "
+            "pg_stat_activity shows as a long transaction, and migrate again."
+        )
 
 
 def upgrade(engine: Engine, *, revision: str = "head") -> None:
     """Run the migrations up to `revision`, in one transaction; nothing if it is there already.
 
     Several processes may do this at once: one runs, the others wait and find it done.
+
+    Raises:
+        TablesInUse: it had to wait too long for a table.
     """
-    with engine.begin() as connection:
-        _take_turn(connection)
+    with _migrating(engine) as connection:
         command.upgrade(_config(connection), revision)
 
 
 def downgrade(engine: Engine, *, revision: str) -> None:
-    """Run the migrations down to `revision`; "base" leaves an empty database."""
-    with engine.begin() as connection:
-        _take_turn(connection)
+    """Run the migrations down to `revision`; "base" leaves an empty database.
+
+    Raises:
+        TablesInUse: it had to wait too long for a table.
+    """
+    with _migrating(engine) as connection:
         command.downgrade(_config(connection), revision)
 
 
@@ -74,6 +92,19 @@ def _config(connection: Connection, *, folders: Sequence[Path] = (VERSIONS,)) ->
     config.set_main_option("timezone", "UTC")
     config.attributes["connection"] = connection
     return config
+
+
+@contextmanager
+def _migrating(engine: Engine) -> Iterator[Connection]:
+    """Open the one transaction of a migration, when it is its turn."""
+    try:
+        with engine.begin() as connection:
+            _take_turn(connection)
+            yield connection
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise TablesInUse from error
+        raise
 
 
 def _take_turn(connection: Connection) -> None:

@@ -6,13 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, select, text
 
-from kdstore.db import make_engine
+from deploy.servers import PostgresServer
+from kdstore.db import make_engine, make_session_factory
+from kdstore.objects import ObjectStore
 from kdstore.tables import Base
-from migrations import downgrade, find_drift, upgrade
+from migrations import current_revision, downgrade, find_drift, upgrade
 from migrations.__main__ import main
 from migrations.commands import create_revision
+from tests.kdstore.holdings import Holdings
+
+FIRST_REVISION = "6d0c1f7a92be"
+ADDED_SINCE = {"wanted_device", "num_processes", "memory_bytes", "max_processes", "served_at"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -46,6 +52,35 @@ def test_migrations_run_up_down_and_up_again(empty_engine: Engine) -> None:
     assert _tables(empty_engine) == set()
     upgrade(empty_engine)
     assert _tables(empty_engine) == set(Base.metadata.tables)
+
+
+def test_rows_survive_a_release_that_is_undone_and_done_again(
+    empty_engine: Engine, tmp_path: Path
+) -> None:
+    upgrade(empty_engine)
+    objects = ObjectStore.from_url(f"file://{tmp_path}/objects")
+    holdings = Holdings(make_session_factory(empty_engine), objects)
+    upload_id, _ = holdings.stored_upload()
+    holdings.model(upload_id)
+    holdings.succeed(holdings.running_job())
+    kept = set(Base.metadata.tables) - {"condemned_objects", "duties"}
+    before = _first_columns(empty_engine, kept)
+    downgrade(empty_engine, revision=FIRST_REVISION)
+    assert _first_columns(empty_engine, kept) == before
+    upgrade(empty_engine)
+    assert _first_columns(empty_engine, kept) == before
+    assert find_drift(empty_engine) == []
+
+
+def _first_columns(engine: Engine, tables: set[str]) -> dict[str, list[str]]:
+    """The rows of each table by the columns that the first release had."""
+    found = {}
+    for name in tables:
+        table = Base.metadata.tables[name]
+        columns = [column for column in table.columns if column.name not in ADDED_SINCE]
+        with engine.connect() as connection:
+            found[name] = sorted(str(tuple(row)) for row in connection.execute(select(*columns)))
+    return found
 
 
 def test_migrated_database_has_no_drift_from_the_tables(empty_engine: Engine) -> None:
@@ -149,3 +184,24 @@ class TestCommandLine:
         assert main(["check"]) == 0
         assert main(["downgrade", "base"]) == 0
         assert main(["check"]) == 1
+
+    def test_table_in_use_ends_a_migration_soon_and_leaves_nothing(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        postgres_server: PostgresServer,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        url = _new_postgres_database(postgres_server.url)
+        engine = make_engine(url)
+        upgrade(engine, revision=FIRST_REVISION)
+        monkeypatch.setenv("POTSTILL_DATABASE_URL", url)
+        with engine.begin() as somebody:
+            # Columns of workers come after those of jobs: what was done before is undone, too.
+            somebody.execute(text("LOCK TABLE workers IN ACCESS SHARE MODE"))
+            assert main(["upgrade"]) == 1
+        assert "nothing has been changed" in capsys.readouterr().err
+        assert current_revision(engine) == FIRST_REVISION
+        columns = {column["name"] for column in inspect(engine).get_columns("jobs")}
+        assert columns.isdisjoint(ADDED_SINCE)
+        assert main(["upgrade"]) == 0
+        engine.dispose()
