@@ -3,7 +3,8 @@
     python -m benchmarks.service_latency
 
 Starts the embedded default in a temporary folder. "First step" is the time from sending the POST
-until the job's progress or first metric is visible over HTTP, with a worker that has been idle.
+until the job's progress or first metric is visible over HTTP: with a worker that has been idle, and
+with one whose job before has ended at that moment.
 """
 
 import argparse
@@ -13,11 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 
 from benchmarks.measuring import machine, write_result
 from kdclient import Potstill
@@ -38,6 +41,7 @@ def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--tiny-jobs", type=int, default=30)
     parser.add_argument("--reads", type=int, default=500)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
@@ -56,9 +60,14 @@ def main() -> None:
         ):
             client.wait_until_ready(client.dataset("digits"))
             first_steps = [first_step_seconds(client, http) for _ in range(options.repeats)]
+            next_steps = next_step_seconds(client, http, options.repeats)
+            tiny_jobs = tiny_jobs_cost(client, options.tiny_jobs)
             reads_ms = read_milliseconds(client, http, options.reads)
     imports = [import_seconds() for _ in range(options.repeats)]
     show("submit to first training step", first_steps, "s")
+    show("the same right after another job", next_steps, "s")
+    show("tiny jobs, each", [tiny_jobs.wall_seconds], "s")
+    show("tiny jobs, CPU time each", [tiny_jobs.cpu_seconds], "s")
     show("GET /v1/jobs/{id}, one client", reads_ms, "ms")
     show("import api.main", imports, "s")
     write_result(
@@ -66,6 +75,12 @@ def main() -> None:
         {
             "machine": machine(len(os.sched_getaffinity(0))),
             "submit_to_first_step_seconds": first_steps,
+            "submit_to_first_step_right_after_another_job_seconds": next_steps,
+            "tiny_jobs": {
+                "jobs": options.tiny_jobs,
+                "wall_seconds_each": tiny_jobs.wall_seconds,
+                "cpu_seconds_each": tiny_jobs.cpu_seconds,
+            },
             "status_read_ms": {
                 "median": statistics.median(reads_ms),
                 "p99": sorted(reads_ms)[int(0.99 * len(reads_ms))],
@@ -77,7 +92,19 @@ def main() -> None:
 
 
 def first_step_seconds(client: Potstill, http: httpx.Client) -> float:
-    """Post a job, wait for its first step, cancel it, let the worker settle."""
+    """Post a job, wait for its first step, end it, let the worker settle."""
+    elapsed = _step_and_end(client, http)
+    time.sleep(6)  # the next spare process gets ready; a warm worker has done so
+    return elapsed
+
+
+def next_step_seconds(client: Potstill, http: httpx.Client, repeats: int) -> list[float]:
+    """Post each job at the moment when the one before has ended; leave out the first."""
+    return [_step_and_end(client, http) for _ in range(repeats + 1)][1:]
+
+
+def _step_and_end(client: Potstill, http: httpx.Client) -> float:
+    """Post a job and wait for its first step, which is timed; cancel it and wait for its end."""
     started = time.perf_counter()
     job = client.create_job(SPEC)
     while not _has_stepped(http, job.id):
@@ -85,9 +112,39 @@ def first_step_seconds(client: Potstill, http: httpx.Client) -> float:
     elapsed = time.perf_counter() - started
     client.cancel(job.id)
     while client.job(job.id).status != "cancelled":
-        time.sleep(0.1)
-    time.sleep(6)  # the next spare process loads torch; a warm worker has done so
+        time.sleep(0.01)
     return elapsed
+
+
+@dataclass(frozen=True)
+class TinyJobs:
+    """What a job costs that hardly computes: mean seconds of the clock and of all processes."""
+
+    wall_seconds: float
+    cpu_seconds: float
+
+
+def tiny_jobs_cost(client: Potstill, num_jobs: int) -> TinyJobs:
+    """Queue jobs of one epoch without exports at once, and wait for them all."""
+    spec = SPEC | {
+        "training": {"num_epochs": 1},
+        "evaluation": {"latency": False},
+        "exports": ["safetensors"],
+    }
+    started, cpu_before = time.perf_counter(), _cpu_seconds_of_service()
+    for job in [client.create_job(spec) for _ in range(num_jobs)]:
+        if client.wait_for_job(job.id).status != "succeeded":
+            raise RuntimeError(f"{job.id} has failed")
+    return TinyJobs(
+        (time.perf_counter() - started) / num_jobs,
+        (_cpu_seconds_of_service() - cpu_before) / num_jobs,
+    )
+
+
+def _cpu_seconds_of_service() -> float:
+    """Add up what the service's processes have used, with those that have ended and been collected."""
+    processes = psutil.Process().children(recursive=True)
+    return sum(sum(process.cpu_times()[:4]) for process in processes)
 
 
 def _has_stepped(http: httpx.Client, job_id: str) -> bool:

@@ -16,7 +16,10 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from kdstore.log import Fields, current_log_fields
+from worker.forking import ForkRefused, ForkServer, ForkServerLost
 from worker.messages import MESSAGE, Message
+from worker.output import log_output
+from worker.processes import ChildProcess, ExecutedProcess
 
 _log = logging.getLogger(__name__)
 
@@ -58,10 +61,13 @@ _MALLOC = {
 # The processes of one job are on one machine: nobody else may reach what they listen on.
 _RANKS_MEET = {"GLOO_SOCKET_IFNAME": "lo", "NCCL_SOCKET_IFNAME": "lo"}
 
-_READ_BYTES = 65_536
+# numpy's own threads start when it is imported, which no job needs, and forbid to fork.
+_OPENBLAS = {"OPENBLAS_NUM_THREADS": "1"}
+
 _MAX_MESSAGE_BYTES = 64 << 20
-_MAX_OUTPUT_LINES = 200
-_MAX_OUTPUT_LINE_BYTES = 2_000
+
+# The server may have died since it was last needed; one that dies again is no accident.
+_FORK_TRIES = 2
 
 
 class ChildGone(Exception):
@@ -76,6 +82,7 @@ def child_environment(
     return {
         **_MALLOC,
         **_OPENMP,
+        **_OPENBLAS,
         **_RANKS_MEET,
         **inherited,
         "OMP_NUM_THREADS": str(num_threads),
@@ -90,10 +97,9 @@ def child_environment(
 class Child:
     """One running child. Safe to share: one thread receives, any may terminate or kill."""
 
-    def __init__(self, process: subprocess.Popen[bytes], messages_fd: int) -> None:
+    def __init__(self, process: ChildProcess, messages_fd: int) -> None:
         self._process = process
         self._messages: SimpleQueue[Message | None] = SimpleQueue()
-        self._signals = threading.Lock()
         self.was_killed = False
         self._log_fields: Fields = {}
         self._readers = (
@@ -118,12 +124,9 @@ class Child:
         From now on its output is logged with the fields that hold here: it works for these ids.
         """
         self._log_fields = current_log_fields()
-        stdin = self._process.stdin
-        if stdin is None:
-            raise AssertionError("children are spawned with a pipe as stdin")
         with contextlib.suppress(BrokenPipeError):
-            stdin.write(order.model_dump_json().encode() + b"\n")
-            stdin.flush()
+            self._process.stdin.write(order.model_dump_json().encode() + b"\n")
+            self._process.stdin.flush()
 
     def receive(self, *, timeout_seconds: float) -> Message | None:
         """Take the next message; None when there was none in time.
@@ -142,30 +145,21 @@ class Child:
 
     def terminate(self) -> None:
         """Ask it to stop (SIGTERM)."""
-        self._signal(signal.SIGTERM)
+        self._process.signal_group(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once (SIGKILL), with all it may have started."""
         self.was_killed = True
-        self._signal(signal.SIGKILL)
+        self._process.signal_group(signal.SIGKILL)
 
     def wait(self) -> int:
         """Wait for its end, release what it held here, and return its status: -9 for SIGKILL."""
         status = self._process.wait()
         for reader in self._readers:
             reader.join()
-        if self._process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         return status
-
-    def _signal(self, number: signal.Signals) -> None:
-        # Under a lock and after poll, so that the id cannot be another process's by now.
-        with self._signals:
-            if self._process.poll() is None:
-                # The child leads a session of its own, so its id is that of its group.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, number)
 
     def _read_messages(self, descriptor: int) -> None:
         """Read lines until the end. A child that does not speak the protocol is killed."""
@@ -173,7 +167,7 @@ class Child:
             try:
                 while line := pipe.readline(_MAX_MESSAGE_BYTES):
                     if not line.endswith(b"\n"):  # it died within a message, or never ends one
-                        self._signal(signal.SIGKILL)
+                        self._process.signal_group(signal.SIGKILL)
                         break
                     self._messages.put(MESSAGE.validate_json(line))
             except ValidationError as error:
@@ -185,50 +179,71 @@ class Child:
                         "detail": str(error.errors(include_input=False)[:1]),
                     },
                 )
-                self._signal(signal.SIGKILL)
+                self._process.signal_group(signal.SIGKILL)
             finally:
                 self._messages.put(None)
 
     def _read_output(self) -> None:
-        """Log the first lines of stdout and stderr, and read on so that the child never blocks.
-
-        It goes to the operator's log, never to the user's: it may hold paths and stack traces.
-        """
-        output = self._process.stdout
-        if output is None:
-            raise AssertionError("children are spawned with a pipe as stdout")
-        num_lines = 0
-        with output:
-            while line := output.readline(_MAX_OUTPUT_LINE_BYTES):
-                num_lines += 1
-                if num_lines <= _MAX_OUTPUT_LINES:
-                    text = line.decode(errors="replace").rstrip()
-                    _log.warning(
-                        "child output", extra={**self._log_fields, "pid": self.pid, "detail": text}
-                    )
+        log_output(self._process.stdout, lambda: {**self._log_fields, "pid": self.pid})
 
 
 class ChildSpawner:
     """Spawns children from one thread that lives as long as the worker.
 
     The kernel ends a child with the thread that spawned it (PR_SET_PDEATHSIG), not only with the
-    whole process, so the threads of tasks must not spawn.
+    whole process, so the threads of tasks must not spawn. Where the system allows it, children
+    that train are forked by a server which has loaded torch; `can_fork=False` executes them all.
     """
 
-    def __init__(self, *, num_threads: int, folder: Path) -> None:
+    def __init__(
+        self, *, num_threads: int, folder: Path, can_fork: bool = sys.platform == "linux"
+    ) -> None:
         self._num_threads = num_threads
         self._folder = folder
+        self._can_fork = can_fork
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spawner")
+        self._forking = threading.Lock()
+        self._server: ForkServer | None = None
 
     def spawn(self, module: ChildModule, *arguments: str) -> Child:
-        """Start `python -m module arguments` in a session of its own."""
-        return self._thread.submit(self._spawn, module, arguments).result()
+        """Start `python -m module arguments` in a session of its own, or its like by a fork."""
+        child = self._fork(arguments) if module == "worker.trainer_process" else None
+        return child or self._thread.submit(self._execute, module, arguments).result()
 
     def close(self) -> None:
-        """End the thread, and with it every child that is left."""
+        """End the server and the thread, and with them every child that is left."""
+        with self._forking:
+            self._drop_server()
         self._thread.shutdown()
 
-    def _spawn(self, module: ChildModule, arguments: tuple[str, ...]) -> Child:
+    def _fork(self, arguments: tuple[str, ...]) -> Child | None:
+        """Have a child forked; None if that cannot be, for now or for good."""
+        with self._forking:
+            for _ in range(_FORK_TRIES):
+                if not self._can_fork:
+                    break
+                if self._server is None:
+                    self._server = self._thread.submit(self._start_server).result()
+                try:
+                    return Child(*self._server.fork(arguments))
+                except ForkServerLost:
+                    _log.warning("fork server lost", extra={"pid": self._server.pid})
+                    self._drop_server()
+                except ForkRefused as refused:
+                    _log.error("children cannot be forked", extra={"detail": refused.reason})
+                    self._can_fork = False
+                    self._drop_server()
+        return None
+
+    def _drop_server(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    def _start_server(self) -> ForkServer:
+        return ForkServer(environment=self._environment(), folder=self._folder)
+
+    def _execute(self, module: ChildModule, arguments: tuple[str, ...]) -> Child:
         reading, writing = os.pipe()
         try:
             process = subprocess.Popen(
@@ -239,9 +254,7 @@ class ChildSpawner:
                 stderr=subprocess.STDOUT,
                 pass_fds=(writing,),
                 cwd=self._folder,
-                env=child_environment(
-                    os.environ, num_threads=self._num_threads, temporary_folder=self._folder
-                ),
+                env=self._environment(),
                 start_new_session=True,
             )
         except BaseException:
@@ -249,4 +262,9 @@ class ChildSpawner:
             raise
         finally:
             os.close(writing)
-        return Child(process, reading)
+        return Child(ExecutedProcess(process), reading)
+
+    def _environment(self) -> dict[str, str]:
+        return child_environment(
+            os.environ, num_threads=self._num_threads, temporary_folder=self._folder
+        )

@@ -15,6 +15,13 @@ _READ_BYTES = 65_536
 _ORPHANED_STATUS = 70
 
 
+def end_with_parent(parent: int | None = None) -> None:
+    """Have the kernel kill this process when its parent dies, or end now if `parent` has died."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if parent is not None and os.getppid() != parent:
+        os._exit(_ORPHANED_STATUS)
+
+
 class Leash:
     """Takes one order on stdin. When the parent goes, however it goes, this process ends at once.
 
@@ -26,7 +33,7 @@ class Leash:
     def __init__(self) -> None:
         self._orders: SimpleQueue[bytes] = SimpleQueue()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        end_with_parent()
         threading.Thread(target=self._watch_stdin, name="parent-watch", daemon=True).start()
 
     def receive_order(self) -> bytes:

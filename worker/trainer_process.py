@@ -1,11 +1,11 @@
-"""The child that trains: `python -m worker.trainer_process`, one job, then it ends."""
+"""The child that trains one job, then ends: `python -m worker.trainer_process`, or a fork."""
 
 import argparse
 import os
 import signal
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -24,12 +24,12 @@ from worker.process_limits import limit_memory
 from worker.ranks import started_ranks
 
 
-def main() -> None:
-    """Load torch, say so, wait for the order, and carry it out."""
+def main(arguments_given: Sequence[str] | None = None) -> None:
+    """Load what is left to load, say so, wait for the order, and carry it out."""
     parser = argparse.ArgumentParser(prog="python -m worker.trainer_process")
     parser.add_argument("--events-fd", type=int, required=True)
     parser.add_argument("--device", required=True)
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments_given)
     link = ParentLink(arguments.events_fd)
     # With its precision left open, choosing would open the GPU and hold its memory while idle.
     device = choose_compute(device=arguments.device, precision="float32").device
@@ -111,6 +111,13 @@ def _train(order: TrainOrder, link: ParentLink, stop: threading.Event, world: Wo
 
 
 _OUT_OF_MEMORY = failure_of(out_of_memory())
+
+
+def load_optimizers() -> None:
+    """Take one step of an optimizer: torch loads much for the first, and starts no thread."""
+    weight = torch.zeros(2, 2, requires_grad=True)
+    weight.grad = torch.zeros(2, 2)
+    torch.optim.Adam([weight]).step()
 
 
 def _warm_up() -> None:

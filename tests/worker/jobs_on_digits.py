@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,20 @@ def state_of(pid: int) -> str | None:
 def is_running(pid: int) -> bool:
     """Tell whether a process runs; one that has ended and waits to be collected does not."""
     return state_of(pid) not in {None, "Z"}
+
+
+def children_of(pid: int) -> list[int]:
+    """Ids of the processes that a process has started, by whichever of its threads."""
+    found: list[int] = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(child) for child in file.read_text().split()]
+    return found
+
+
+def parent_of(pid: int) -> int:
+    """Id of the process that started a process which runs."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def small_job(

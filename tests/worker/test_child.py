@@ -13,6 +13,7 @@ import pytest
 from tests.worker.jobs_on_digits import TIMEOUT_SECONDS, is_running, wait_until
 from worker.child import Child, ChildGone, ChildSpawner, child_environment
 from worker.messages import Message, Ready, Stopped
+from worker.processes import ExecutedProcess
 
 READY = '{"type": "ready", "device": "cpu"}'
 RunScript = Callable[[str], Child]
@@ -34,7 +35,7 @@ def run_script() -> Iterator[RunScript]:
             start_new_session=True,
         )
         os.close(writing)
-        children.append(Child(process, reading))
+        children.append(Child(ExecutedProcess(process), reading))
         return children[-1]
 
     yield run
@@ -152,7 +153,6 @@ class TestEnd:
     def test_trainer_ends_when_the_worker_lets_go_of_it(self, spawner: ChildSpawner) -> None:
         child = spawner.spawn("worker.trainer_process", "--device", "cpu")
         assert child.receive(timeout_seconds=TIMEOUT_SECONDS) == Ready(device="cpu")
-        assert child._process.stdin is not None
         child._process.stdin.close()
         assert child.wait() != 0
 

@@ -23,6 +23,7 @@ from tests.worker.jobs_on_digits import (
     TIMEOUT_SECONDS,
     JobBook,
     Trained,
+    children_of,
     is_running,
     open_book,
     put_digits,
@@ -54,15 +55,6 @@ def trainer_of(spare: SpareTrainer) -> int:
     spare.start()
     assert spare._idle is not None
     return spare._idle.pid
-
-
-def ranks_of(trainer: int) -> list[int]:
-    """The other ranks' processes."""
-    try:
-        children = Path(f"/proc/{trainer}/task/{trainer}/children").read_text()
-    except FileNotFoundError:
-        return []
-    return [int(pid) for pid in children.split()]
 
 
 def weights_of(book: JobBook, objects: ObjectStore, job_id: str) -> dict[str, torch.Tensor]:
@@ -143,7 +135,7 @@ def test_after_a_rank_is_killed_the_next_attempt_ends_bit_for_bit_the_same(
     trainer = trainer_of(runtime.spare)
     attempt = start_attempt(runtime)
     wait_until(lambda: book.has(job_id, "checkpoint_stored"))
-    (rank,) = ranks_of(trainer)
+    (rank,) = children_of(trainer)
     os.kill(rank, signal.SIGKILL)
     attempt.join()
     assert not is_running(trainer)
@@ -162,7 +154,7 @@ def test_cancelled_job_saves_and_leaves_no_process(
     trainer = trainer_of(runtime.spare)
     attempt = start_attempt(runtime)
     wait_until(lambda: book.has(job_id, "checkpoint_stored"))
-    pids = [trainer, *ranks_of(trainer)]
+    pids = [trainer, *children_of(trainer)]
     num_stored = book.num_stored(job_id)
     book.cancel(job_id)
     attempt.join()
@@ -207,7 +199,7 @@ def test_rank_goes_with_rank_0(spare: SpareTrainer, order: TrainOrder) -> None:
     child.order(order)
     while not isinstance(next_message(child), Metrics):
         pass
-    (rank,) = ranks_of(child.pid)
+    (rank,) = children_of(child.pid)
     os.kill(child.pid, signal.SIGKILL)
     assert child.wait() == -signal.SIGKILL
     wait_until(lambda: not is_running(rank))
@@ -218,7 +210,7 @@ def test_request_to_stop_that_comes_while_the_others_load_is_heard(
 ) -> None:
     child = spare.take()
     child.order(order)
-    wait_until(lambda: bool(ranks_of(child.pid)))
+    wait_until(lambda: bool(children_of(child.pid)))
     child.terminate()
     assert last_word(child) == Stopped(step=0)
     assert child.wait() == 0

@@ -25,6 +25,7 @@ from tests.worker.jobs_on_digits import (
     JobBook,
     Trained,
     both_databases,
+    children_of,
     is_running,
     small_job,
     state_of,
@@ -50,10 +51,13 @@ class WorkerProcess:
 
     @property
     def children(self) -> list[int]:
-        """Ids of its processes that run now."""
-        path = Path(f"/proc/{self.process.pid}/task")
-        found = [task / "children" for task in path.iterdir()]
-        return [int(pid) for file in found for pid in file.read_text().split()]
+        """Ids of its processes that run now: its fork server, and those that train."""
+        return [*children_of(self.process.pid), *self.trainers]
+
+    @property
+    def trainers(self) -> list[int]:
+        """Ids of the processes that its fork server has forked."""
+        return [pid for child in children_of(self.process.pid) for pid in children_of(child)]
 
 
 StartWorker = Callable[[str], WorkerProcess]
@@ -171,7 +175,7 @@ class TestStop:
     ) -> None:
         worker = start_worker("first")
         children = worker.children
-        assert children
+        assert worker.trainers
         worker.signal(number)
         assert worker.wait() == 0
         assert not any(is_running(pid) for pid in children)
@@ -210,7 +214,7 @@ class TestDeath:
         children = worker.children
         worker.signal(signal.SIGKILL)
         worker.wait()
-        assert children
+        assert len(children) > 1
         wait_until(lambda: not any(is_running(pid) for pid in children))
         assert book.read(job_id).status == "running"
         start_worker("second")
@@ -230,12 +234,13 @@ class TestDeath:
         zombie = start_worker("first")
         job_id = submit(LONG_JOB)
         wait_until(lambda: book.has(job_id, "checkpoint_stored"))
-        trainers = zombie.children
+        trainers = zombie.trainers
         freeze_between_transactions(zombie, database_url)
         start_worker("second")
         wait_until(lambda: has_ended(book, job_id))
         zombie.signal(signal.SIGCONT)
         wait_until(lambda: zombie.says("attempt lost"))
+        assert trainers
         wait_until(lambda: not any(is_running(pid) for pid in trainers))
         assert book.exit_causes(job_id) == ["lost", "finished"]
         assert book.trained(job_id) == undisturbed

@@ -21,6 +21,7 @@ from tests.worker.jobs_on_digits import (
     Trained,
     both_databases,
     is_running,
+    parent_of,
     small_job,
     wait_until,
 )
@@ -112,6 +113,27 @@ class TestKilledTrainer:
         (resumed,) = book.resumptions(job_id)
         assert resumed.run == "network"
         assert resumed.step > 0
+        assert book.trained(job_id) == undisturbed
+
+    def test_job_whose_fork_server_is_killed_goes_on_under_another_bit_for_bit_the_same(
+        self,
+        runtime: Runtime,
+        book: JobBook,
+        start_attempt: StartAttempt,
+        undisturbed: Trained,
+    ) -> None:
+        job_id = book.create(LONG_JOB)
+        trainer = next_trainer_pid(runtime.spare)
+        server = parent_of(trainer)
+        attempt = start_attempt(runtime)
+        wait_until(lambda: book.has(job_id, "checkpoint_stored"))
+        os.kill(server, signal.SIGKILL)
+        attempt.join()
+        assert not is_running(trainer)
+        assert parent_of(next_trainer_pid(runtime.spare)) != server
+        run_next(runtime)
+        assert book.exit_causes(job_id) == ["killed", "finished"]
+        assert book.resumptions(job_id)[0].step > 0
         assert book.trained(job_id) == undisturbed
 
     @pytest.mark.slow
