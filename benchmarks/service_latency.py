@@ -142,7 +142,7 @@ def tiny_jobs_cost(client: Potstill, num_jobs: int) -> TinyJobs:
 
 
 def _cpu_seconds_of_service() -> float:
-    """Add up what the service's processes have used, with those that have ended and been collected."""
+    """Add up what the processes of the service have used, with those that have ended."""
     processes = psutil.Process().children(recursive=True)
     return sum(sum(process.cpu_times()[:4]) for process in processes)
 

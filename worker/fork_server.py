@@ -29,8 +29,9 @@ from worker.fork_protocol import (
 )
 
 _TRAINER = "worker.trainer_process"
-# What nearly every job loads late. Not onnxruntime: it starts a thread when it is imported.
-_LOADED_LATE = ("onnx", "onnxscript", "torch.onnx")
+# What nearly every job loads late; torch its compiler's front for the first optimizer. To take a
+# step here instead could open the GPU. Not onnxruntime: it starts a thread when it is imported.
+_LOADED_LATE = ("torch._dynamo", "onnx", "onnxscript")
 
 DEVICES = ("/dev/nvidia", "/dev/kfd", "/dev/dri")
 
@@ -45,7 +46,6 @@ def main() -> None:
     trainer = importlib.import_module(_TRAINER)
     for module in _LOADED_LATE:
         importlib.import_module(module)
-    trainer.load_optimizers()
     # What is here now stays for good: children need not look through it, which would copy it.
     gc.collect()
     gc.freeze()

@@ -24,7 +24,7 @@ from worker.processes import ForkedProcess
 _log = logging.getLogger(__name__)
 
 _LOADING_SECONDS = 120.0
-_FORKING_SECONDS = 20.0
+_FORKING_SECONDS = 60.0
 
 
 class ForkServerLost(Exception):
@@ -104,8 +104,16 @@ class ForkServer:
             pid = _pid_of(answer)
             self._patience_seconds = _FORKING_SECONDS
             line.settimeout(None)
+            try:
+                handle = os.pidfd_open(pid)
+            except ProcessLookupError as error:  # not even collected by the server: both are gone
+                raise ForkServerLost from error
             process = ForkedProcess(
-                pid, line=line, stdin=os.fdopen(stdin, "wb"), stdout=os.fdopen(stdout, "rb")
+                pid,
+                handle=handle,
+                line=line,
+                stdin=os.fdopen(stdin, "wb"),
+                stdout=os.fdopen(stdout, "rb"),
             )
             ours.pop_all()
             return process, events

@@ -12,6 +12,9 @@ from typing import IO, Protocol
 
 from worker.fork_protocol import Ended, receive_answer
 
+# How long after the end of a child its server may take to tell how it ended.
+_TELLING_SECONDS = 5.0
+
 
 class ChildProcess(Protocol):
     """A process that leads a session of its own. One thread waits; any may poll and signal."""
@@ -80,9 +83,10 @@ class ForkedProcess:
     """
 
     def __init__(
-        self, pid: int, *, line: socket.socket, stdin: IO[bytes], stdout: IO[bytes]
+        self, pid: int, *, handle: int, line: socket.socket, stdin: IO[bytes], stdout: IO[bytes]
     ) -> None:
         self.pid = pid
+        self._handle = handle
         self.stdin = stdin
         self.stdout = stdout
         self._line = line
@@ -97,14 +101,17 @@ class ForkedProcess:
     def wait(self) -> int:
         """Wait for its end, and let the server collect it."""
         if self._line.fileno() >= 0:
-            waiting = select.poll()
-            waiting.register(self._line, select.POLLIN)
-            waiting.poll()
-        status = self.poll()
-        if status is None:
-            raise AssertionError("the line tells nothing but the end")
-        self._line.close()
-        return status
+            _wait_readable(self._handle)
+            # A server that is frozen tells nothing.
+            _wait_readable(self._line, max_seconds=_TELLING_SECONDS)
+            with self._signals:
+                status = self._poll()
+                self._status = -signal.SIGKILL if status is None else status
+                self._line.close()
+            os.close(self._handle)
+        if self._status is None:
+            raise AssertionError("the line is closed once the status is known")
+        return self._status
 
     def signal_group(self, number: signal.Signals) -> None:
         """Signal its group, unless it has ended."""
@@ -124,3 +131,9 @@ class ForkedProcess:
             with contextlib.suppress(OSError):
                 self._line.shutdown(socket.SHUT_RDWR)
         return self._status
+
+
+def _wait_readable(file: socket.socket | int, *, max_seconds: float | None = None) -> None:
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+    waiting.poll(None if max_seconds is None else max_seconds * 1000)

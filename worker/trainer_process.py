@@ -113,17 +113,11 @@ def _train(order: TrainOrder, link: ParentLink, stop: threading.Event, world: Wo
 _OUT_OF_MEMORY = failure_of(out_of_memory())
 
 
-def load_optimizers() -> None:
-    """Take one step of an optimizer: torch loads much for the first, and starts no thread."""
-    weight = torch.zeros(2, 2, requires_grad=True)
-    weight.grad = torch.zeros(2, 2)
-    torch.optim.Adam([weight]).step()
-
-
 def _warm_up() -> None:
     """Take one step of training, so that all that torch loads late is loaded before the order."""
     weight = torch.zeros(2, 2, requires_grad=True)
-    optimizer = torch.optim.Adam([weight])
+    # Not Adam: it looks whether a graph of the GPU is being captured, which opens the GPU.
+    optimizer = torch.optim.SGD([weight], lr=0.1)
     (weight @ weight).sum().backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
     optimizer.step()
 

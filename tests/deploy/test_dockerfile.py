@@ -32,6 +32,7 @@ PROGRAMS = {
     ),
     "worker": (
         "worker.__main__",
+        "worker.fork_server",
         "worker.health",
         "worker.retention",
         "doctor.__main__",

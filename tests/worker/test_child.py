@@ -115,14 +115,14 @@ class TestOutput:
     def test_goes_to_the_operators_log(
         self, run_script: RunScript, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level(logging.WARNING, logger="worker.child"):
+        with caplog.at_level(logging.WARNING, logger="worker.output"):
             run_script("print('Traceback of something')").wait()
         assert [vars(record)["detail"] for record in caplog.records] == ["Traceback of something"]
 
     def test_flood_is_read_to_the_end_and_logged_in_part(
         self, run_script: RunScript, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with caplog.at_level(logging.WARNING, logger="worker.child"):
+        with caplog.at_level(logging.WARNING, logger="worker.output"):
             status = run_script("[print('x' * 5000) for _ in range(2000)]").wait()
         assert status == 0
         assert len(caplog.records) <= 200

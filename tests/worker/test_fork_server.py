@@ -88,6 +88,16 @@ class TestServer:
         other.kill()
         other.wait()
 
+    def test_that_is_frozen_does_not_keep_the_worker_from_seeing_a_child_end(
+        self, forked: Child
+    ) -> None:
+        server = parent_of(forked.pid)
+        os.kill(server, signal.SIGSTOP)
+        forked.kill()
+        assert forked.wait() == -signal.SIGKILL
+        os.kill(server, signal.SIGCONT)
+        wait_until(lambda: forked.pid not in children_of(server))
+
     def test_refuses_to_fork_where_a_library_has_started_threads(self, tmp_path: Path) -> None:
         environment = child_environment(os.environ, num_threads=2, temporary_folder=tmp_path)
         server = ForkServer(
