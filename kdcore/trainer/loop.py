@@ -98,7 +98,7 @@ class TrainingLoop:
         Raises:
             Interrupted: after a checkpoint, when `watch.should_stop()` says so.
             TimeLimitReached: after a checkpoint, when the job's time is used up.
-            Diverged: when a reading of the loss is not finite.
+            Diverged: when a reading of the loss, or of the network, is not finite.
             IncompatibleInputs: batches are of one image, and BatchNorm needs more.
         """
         plan = self.plan
@@ -232,7 +232,10 @@ class TrainingLoop:
 
     def _evaluate(self, evaluate: Callable[[], dict[str, float]]) -> None:
         self._record_landed(wait=True)
-        self.recorder.add(self.plan.run, self.step, evaluate())
+        readings = evaluate()
+        if not all(map(math.isfinite, readings.values())):
+            raise diverged(self.plan, self.step)
+        self.recorder.add(self.plan.run, self.step, readings)
         self._set_training()
 
 

@@ -2,6 +2,7 @@
 
 # B batch, C channels, F features, H height, W width
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -9,10 +10,10 @@ import torch
 from torch import nn
 
 from kdcore.devices import Compute
-from kdcore.errors import Interrupted
+from kdcore.errors import Diverged, Interrupted
 from kdcore.methods import CrossEntropy, Objective, Step, Term
 from kdcore.models import Classifier, build_network
-from kdcore.progress import Progress, Reporter, RunEvent, StageStarted
+from kdcore.progress import Metrics, Progress, Reporter, RunEvent, StageStarted
 from kdcore.seeds import derive_seed
 from kdcore.teacher import Teacher
 from kdcore.trainer import RunPlan
@@ -97,6 +98,16 @@ def test_layers_beyond_the_last_tapped_one_do_not_run_in_a_stage_without_logits(
     changed = {name for name, value in state(run_plan).items() if not value.equal(before[name])}
     assert calls == []
     assert changed == {f"{HIDDEN}.linear.weight", f"{HIDDEN}.linear.bias"}
+
+
+def test_network_whose_reading_is_not_finite_has_diverged_and_tells_none() -> None:
+    events: list[RunEvent] = []
+    with pytest.raises(Diverged):
+        loop_of(plan([(labels(), 2)]), events).train(
+            watch(), lambda: {"test_accuracy": 0.1, "test_cross_entropy": math.inf}
+        )
+    told = [point.name for event in events if isinstance(event, Metrics) for point in event.points]
+    assert "test_cross_entropy" not in told
 
 
 def test_parameters_of_the_objective_train_with_the_student() -> None:
