@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, insert, select
+from sqlalchemy import Select, func, insert, select
 from sqlalchemy.orm import Session
 
 from kdcore.progress import LogLine as NewLine
@@ -10,12 +10,24 @@ from kdstore import fence as fences
 from kdstore.tables import Job, LogLine
 
 
-def append(session: Session, fence: fences.Fence, lines: Sequence[NewLine]) -> None:
+def append(
+    session: Session,
+    fence: fences.Fence,
+    lines: Sequence[NewLine],
+    *,
+    num_before: int | None = None,
+) -> None:
     """Write lines at the end of the log.
+
+    With `num_before`, how many lines the attempt has written before as far as it knows, lines that
+    are there already are not written again: the answer to an earlier commit of them was lost.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
+    fences.write(session, fence)
+    if num_before is not None:
+        lines = lines[_count(session, fence) - num_before :]
     if not lines:
         return
     owned = fences.write(session, fence, log_count=Job.log_count + len(lines))
@@ -50,6 +62,13 @@ def tail(session: Session, *, workspace_id: str, job_id: str, limit: int = 200) 
     """Read the last `limit` lines, in order."""
     statement = _lines(workspace_id, job_id).order_by(LogLine.number.desc()).limit(limit)
     return list(reversed(session.scalars(statement).all()))
+
+
+def _count(session: Session, fence: fences.Fence) -> int:
+    statement = select(func.count()).where(
+        LogLine.job_id == fence.job_id, LogLine.attempt_number == fence.attempt
+    )
+    return session.execute(statement).scalar_one()
 
 
 def _lines(workspace_id: str, job_id: str) -> Select[LogLine]:

@@ -1,5 +1,6 @@
 """The relay: what the child tells goes into the database in order, a few times a second."""
 
+import contextlib
 import logging
 import time
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ from kdcore.progress import (
 )
 from kdcore.report import Run
 from kdstore import jobs, logs, metrics
+from kdstore.errors import StorageError
 from worker.checkpoint_uploads import CheckpointUploads, HeldCheckpoint
 from worker.retries import write
 from worker.runtime import Runtime
@@ -72,6 +74,7 @@ class Relay:
         self._events: list[RunEvent] = []
         self._checkpoint: HeldCheckpoint | None = None
         self._last_flush = time.monotonic()
+        self._num_lines = 0  # of the log, written by this attempt
         # A later attempt that begins without a checkpoint trains from the start, and writes
         # every metric again: what an earlier one wrote goes first.
         self._may_start_anew = fence.attempt > 1
@@ -109,26 +112,42 @@ class Relay:
         """
         events, self._events = self._events, []
         if events:
-            write(
+            unreferred = write(
                 self._runtime.session_factory,
                 lambda session: self._write(session, events),
                 abandon=self._runtime.abandon,
             )
             if any(isinstance(event, Metrics) for event in events):
                 self._may_start_anew = False
+            self._num_lines += sum(isinstance(event, LogLine) for event in events)
+            for key in unreferred:
+                with contextlib.suppress(StorageError):
+                    self._runtime.objects.delete(key)
         if self._checkpoint is not None:
             self._uploads.offer(self._checkpoint)
             self._checkpoint = None
         self._last_flush = time.monotonic()
 
-    def _write(self, session: Session, events: Sequence[RunEvent]) -> None:
+    def _write(self, session: Session, events: Sequence[RunEvent]) -> list[str]:
+        """Write events; give the keys of objects that no row refers to any more."""
         starts_anew = self._may_start_anew
+        num_lines = self._num_lines
+        unreferred: list[str] = []
         for (_, run), group in groupby(events, key=_kind):
             batch = list(group)
             if starts_anew and isinstance(batch[0], Metrics):
-                jobs.resumed(session, self._fence, None)
+                unreferred += jobs.resumed(session, self._fence, None)
                 starts_anew = False
-            self._write_batch(session, run, batch)
+            match batch[-1]:
+                case Resumed() as resumption:
+                    unreferred += jobs.resumed(session, self._fence, resumption)
+                case LogLine():
+                    lines = [event for event in batch if isinstance(event, LogLine)]
+                    logs.append(session, self._fence, lines, num_before=num_lines)
+                    num_lines += len(lines)
+                case _:
+                    self._write_batch(session, run, batch)
+        return unreferred
 
     def _write_batch(self, session: Session, run: Run | None, batch: Sequence[RunEvent]) -> None:
         """Write consecutive events of one kind."""
@@ -142,11 +161,6 @@ class Relay:
                 jobs.set_spec(session, fence, resolved.spec)
             case Progress() as newest:
                 jobs.set_progress(session, fence, newest)
-            case Resumed() as resumption:
-                jobs.resumed(session, fence, resumption)
-            case LogLine():
-                lines = [event for event in batch if isinstance(event, LogLine)]
-                logs.append(session, fence, lines)
             case Metrics() if run is not None:
                 metrics.append(session, fence, run=run, points=_points(batch))
 

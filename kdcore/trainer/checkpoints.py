@@ -82,22 +82,29 @@ class CheckpointFolder:
         sha256 = write_safetensors(path, tensors, {"header": state.header.model_dump_json()})
         path.with_suffix(".sha256").write_text(sha256)
         for old in self._paths()[KEPT_CHECKPOINTS:]:
-            old.unlink()
-            old.with_suffix(".sha256").unlink(missing_ok=True)
+            _remove(old)
         return SavedCheckpoint(path, sha256, path.stat().st_size)
 
     def newest(self) -> JobState | None:
-        """Read the newest checkpoint that is whole; a damaged one is passed over."""
+        """Read the newest checkpoint that is whole; damaged ones are removed.
+
+        They would otherwise count among the newest, and push out what is written after them.
+        """
         for path in self._paths():
             try:
                 return read_checkpoint(path)
             except CheckpointDamaged:
-                continue
+                _remove(path)
         return None
 
     def _paths(self) -> list[Path]:
         names = [path for path in self._folder.iterdir() if _FILE_NAME.fullmatch(path.name)]
         return sorted(names, reverse=True)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+    path.with_suffix(".sha256").unlink(missing_ok=True)
 
 
 def read_checkpoint(path: Path) -> JobState:

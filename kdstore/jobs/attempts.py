@@ -154,11 +154,15 @@ def set_progress(session: Session, fence: Fence, progress: Progress) -> None:
     fences.write(session, fence, progress=progress.model_dump(mode="json", exclude={"type"}))
 
 
-def resumed(session: Session, fence: Fence, resumption: Resumed | None) -> None:
+def resumed(session: Session, fence: Fence, resumption: Resumed | None) -> tuple[str, ...]:
     """Say where training goes on; None: from the very start.
 
-    Metric points after that are forgotten, since the attempt writes them again. Call it once,
-    before the attempt's first metrics.
+    Metric points after that are forgotten, since the attempt writes them again, and so are the
+    checkpoints after it, which were damaged or could not be read. Call it once, before the
+    attempt's first metrics.
+
+    Returns:
+        Keys of the objects that no row refers to any more: delete them after the commit.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
@@ -179,6 +183,13 @@ def resumed(session: Session, fence: Fence, resumption: Resumed | None) -> None:
         step=step,
     )
     events.append(session, fence.job_id, event, at=owned.at)
+    total_steps = resumption.total_steps if resumption else 0
+    passed_over = [
+        checkpoint
+        for checkpoint in _checkpoints(session, fence.job_id)
+        if checkpoint.attempt_number < fence.attempt and checkpoint.total_steps > total_steps
+    ]
+    return _forget(session, passed_over)
 
 
 @dataclass(frozen=True)

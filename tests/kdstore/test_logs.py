@@ -31,6 +31,20 @@ def test_lines_are_numbered_over_all_attempts(
     ]
 
 
+def test_lines_that_were_written_without_an_answer_are_not_written_again(
+    session_factory: SessionFactory, queue_job: QueueJob, claim_job: ClaimJob, workspace_id: str
+) -> None:
+    job_id = queue_job()
+    fence = claim_job(job_id).fence
+    for num_before, messages in [(0, "ab"), (0, "ab"), (2, "c"), (2, "c")]:
+        with transaction(session_factory) as session:
+            lines = [NewLine(message=message) for message in messages]
+            logs.append(session, fence, lines, num_before=num_before)
+    with reading(session_factory) as session:
+        written = logs.read(session, workspace_id=workspace_id, job_id=job_id)
+    assert [(line.number, line.message) for line in written] == [(1, "a"), (2, "b"), (3, "c")]
+
+
 def test_tail_and_range(
     session_factory: SessionFactory, queue_job: QueueJob, claim_job: ClaimJob, workspace_id: str
 ) -> None:

@@ -172,12 +172,14 @@ class TestKilledTrainer:
         assert book.resumptions(job_id) == [AttemptResumed(attempt=2, run=None, step=0)]
         assert book.trained(job_id) == undisturbed
 
-    def test_damaged_checkpoint_is_passed_over_for_the_one_before(
+    @pytest.mark.parametrize("num_damaged", [1, 2])
+    def test_damaged_checkpoint_is_passed_over_for_the_one_before_or_the_start(
         self,
         runtime: Runtime,
         book: JobBook,
         start_attempt: StartAttempt,
         undisturbed: Trained,
+        num_damaged: int,
     ) -> None:
         job_id = book.create(LONG_JOB)
         trainer = next_trainer_pid(runtime.spare)
@@ -186,12 +188,14 @@ class TestKilledTrainer:
         os.kill(trainer, signal.SIGKILL)
         attempt.join()
         newest, before = book.checkpoints(job_id)
-        damaged = bytearray(runtime.objects.get_bytes(newest.object_key))
-        damaged[-1] ^= 1
-        runtime.objects.put_bytes(newest.object_key, bytes(damaged))
+        for checkpoint in (newest, before)[:num_damaged]:
+            damaged = bytearray(runtime.objects.get_bytes(checkpoint.object_key))
+            damaged[-1] ^= 1
+            runtime.objects.put_bytes(checkpoint.object_key, bytes(damaged))
         run_next(runtime)
         (resumed,) = book.resumptions(job_id)
-        assert resumed.step == before.step
+        assert resumed.step == (before.step if num_damaged == 1 else 0)
+        assert not runtime.objects.exists(newest.object_key)
         assert book.trained(job_id) == undisturbed
 
     def test_job_fails_when_its_attempts_are_used_up(

@@ -361,3 +361,27 @@ class TestTelling:
             jobs.resumed(session, fence, _resumption(from_step) if from_step else None)
         with reading(session_factory) as session:
             assert session.get_one(Attempt, (job_id, 1)).resumed_from_step == from_step
+
+    @pytest.mark.parametrize(("from_step", "kept"), [(20, [20, 10]), (10, [10]), (None, [])])
+    def test_checkpoints_that_were_passed_over_are_forgotten(
+        self,
+        from_step: int | None,
+        kept: list[int],
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+    ) -> None:
+        job_id = queue_job()
+        first = claim_job(job_id).fence
+        with transaction(session_factory) as session:
+            for total_steps in (10, 20):
+                jobs.checkpointed(session, first, _checkpoint(total_steps))
+            jobs.release(session, first)
+        second = claim_job(job_id).fence
+        with transaction(session_factory) as session:
+            resumption = _resumption(from_step) if from_step else None
+            unreferred = jobs.resumed(session, second, resumption)
+            jobs.release(session, second)
+        left = [checkpoint.total_steps for checkpoint in claim_job(job_id).checkpoints]
+        assert left == kept
+        assert set(unreferred) == {f"checkpoint-{step}" for step in {10, 20} - set(kept)}
