@@ -107,17 +107,16 @@ class Attempt:
             max_seconds=max(0.0, left_seconds) + _EXTRA_SECONDS,
             trained_seconds=self._trained.seconds,
         )
-        name = f"{self._fence.job_id}-{self._fence.attempt}"
-        with self._runtime.scratch.work_folder(name) as folder, watch:
-            self._end(self._work(spec, folder, watch), reason=watch.reason)
+        with watch:
+            self._end(self._work(spec, watch), reason=watch.reason)
 
-    def _work(
-        self, spec: AnyJob, folder: Path, watch: AttemptWatch
-    ) -> Delivered | Stopped | Failure:
+    def _work(self, spec: AnyJob, watch: AttemptWatch) -> Delivered | Stopped | Failure:
         """Do everything but the end; each way in which it can go wrong is an outcome."""
+        name = f"{self._fence.job_id}-{self._fence.attempt}"
         try:
-            outcome = self._train(spec, folder, watch)
-            return self._deliver(outcome) if isinstance(outcome, Finished) else outcome
+            with self._runtime.scratch.work_folder(name) as folder:
+                outcome = self._train(spec, folder, watch)
+                return self._deliver(outcome) if isinstance(outcome, Finished) else outcome
         except AttemptLost:
             raise
         except (InputNotReady, NotFound) as error:

@@ -1,5 +1,6 @@
 """Faults around an attempt that it must outlive: database and storage away, cancelled late."""
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -90,6 +91,15 @@ def test_database_that_drops_its_connections_again_and_again_loses_nothing(
     assert num_cuts > 3
     assert book.exit_causes(job_id) == ["finished"]
     assert book.trained(job_id) == undisturbed
+
+
+def test_attempt_that_cannot_have_a_folder_says_so_at_once(runtime: Runtime, book: JobBook) -> None:
+    job_id = book.create(small_job())
+    shutil.rmtree(runtime.scratch.folder)
+    runtime.scratch.folder.write_text("in the way")
+    run_next(runtime)
+    assert book.exit_causes(job_id) == ["system_error"]
+    assert book.read(job_id).status == "queued"
 
 
 @pytest.fixture
