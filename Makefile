@@ -48,8 +48,8 @@ branches: $(STAMP) ## Every branch of every method is taken by its own tests
 unit: $(STAMP) ## Unit and end-to-end tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadgroup
 
-test-faults: $(STAMP) ## Kill, freeze and restart every part at every phase (longer than `make test`)
-	OMP_NUM_THREADS=1 $(BIN)/pytest -m faults -n auto --dist loadgroup
+test-faults: $(STAMP) ## Kill, freeze and restart every part at every phase (minutes): make test-faults PAGE=file.md
+	OMP_NUM_THREADS=1 $(BIN)/pytest tests/faults tests -m faults -n auto --dist loadgroup $(if $(PAGE),--faults-page $(PAGE))
 
 format: $(STAMP) ## Rewrite the code in the project's format
 	$(BIN)/ruff check --fix .
