@@ -15,7 +15,14 @@ from kdclient import tether
 from tests.faults.waiting import wait_until
 
 _INODES = 2000
-_CHILDREN = ("worker.trainer_process", "worker.ingest_process", "worker.rank_process")
+_FORK_SERVER = "worker.fork_server"
+# A child that was forked goes by the name of its server.
+_CHILDREN = (
+    _FORK_SERVER,
+    "worker.trainer_process",
+    "worker.ingest_process",
+    "worker.rank_process",
+)
 
 
 class Program:
@@ -82,7 +89,7 @@ class Program:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in found if is_ours(child)]
+        return [child for child in found if is_ours(child) and not is_fork_server(child)]
 
     def send_children(self, number: signal.Signals) -> None:
         send(self.children(), number)
@@ -100,6 +107,16 @@ def is_ours(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.Error):
         if process.status() != psutil.STATUS_ZOMBIE:
             return any(module in process.cmdline() for module in _CHILDREN)
+    return False
+
+
+def is_fork_server(process: psutil.Process) -> bool:
+    """Tell whether a process forks those that train: it is not itself forked by one."""
+    with contextlib.suppress(psutil.Error):
+        parent = process.parent()
+        return _FORK_SERVER in process.cmdline() and not (
+            parent is not None and _FORK_SERVER in parent.cmdline()
+        )
     return False
 
 
