@@ -5,6 +5,7 @@
 import pytest
 import torch
 
+from kdcore.distributed import ALONE, BatchPart
 from kdcore.features import Observation
 from kdcore.methods import (
     CrossEntropy,
@@ -17,7 +18,9 @@ from kdcore.methods import (
     kd_loss,
     logit_matching_loss,
 )
+from kdcore.methods.shared_step import SharedBatch
 from kdcore.spec import (
+    Dist,
     ImageInput,
     LogitKd,
     LogitMatching,
@@ -177,3 +180,42 @@ def test_mixed_labels_share_the_cross_entropy() -> None:
     log_B = torch.log_softmax(_logits_BC(0), dim=1)
     own_B, mixed_in_B = log_B[range(3), LABELS_B], log_B[range(3), other_B]
     torch.testing.assert_close(losses.total, -(share_B * own_B + (1 - share_B) * mixed_in_B).mean())
+
+
+class TestSharedBatch:
+    """What processes add to the loss of a batch that they share is that loss, each term of it."""
+
+    def assert_adds_up(
+        self, objective: Objective, whole: Step, steps: list[Step], parts: list[BatchPart]
+    ) -> None:
+        each = [
+            objective(own, SharedBatch(part, ALONE, seed=0))
+            for own, part in zip(steps, parts, strict=True)
+        ]
+        expected = objective(whole)
+        total = torch.stack([one.total for one in each]).sum()
+        torch.testing.assert_close(total, expected.total)
+        for name, value in expected.terms.items():
+            added = torch.stack([one.terms[name] for one in each]).sum()
+            torch.testing.assert_close(added, value, msg=name)
+
+    def test_means_over_images_are_weighed_by_the_images_of_each_process(self) -> None:
+        student_BC, teacher_BC = torch.randn(5, 4), torch.randn(5, 4)
+        labels_B = torch.tensor([0, 2, 1, 3, 3])
+        parts = [BatchPart(5, rank, 2) for rank in range(2)]
+        steps = [
+            step(student_BC[part.rows], labels_B[part.rows], teacher_BC[part.rows])
+            for part in parts
+        ]
+        objective = objective_of(LogitKd())
+        assert not objective.relates_images
+        whole = step(student_BC, labels_B, teacher_BC)
+        self.assert_adds_up(objective, whole, steps, parts)
+
+    def test_terms_that_relate_images_see_the_whole_batch_in_every_process(self) -> None:
+        student_BC, teacher_BC = torch.randn(2, 4), torch.randn(2, 4)
+        parts = [BatchPart(2, rank, 3) for rank in range(3)]  # too few images to split
+        steps = [step(student_BC, torch.tensor([0, 2]), teacher_BC)] * 3
+        objective = objective_of(Dist())
+        assert objective.relates_images
+        self.assert_adds_up(objective, steps[0], steps, parts)
