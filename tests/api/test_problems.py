@@ -27,6 +27,7 @@ _NEVER_ANSWERED = {
     store.ValidationLost,
     store.StorageError,
     store.ObjectNotFound,
+    store.ObjectCondemned,
     store.QueueUnavailable,
     errors.ApiError,
     errors.BodyRefused,

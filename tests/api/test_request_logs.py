@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -34,12 +35,15 @@ class Lines(logging.Handler):
 
 
 @pytest.fixture
-def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def lines() -> Iterator[list[dict[str, Any]]]:
     handler = Lines()
     logger = logging.getLogger("potstill")
-    monkeypatch.setattr(logger, "handlers", [handler])
-    monkeypatch.setattr(logger, "level", logging.INFO)
-    return handler.kept
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)  # which also forgets what was found out about other levels
+    yield handler.kept
+    logger.setLevel(level)
+    logger.removeHandler(handler)
 
 
 def test_request_that_makes_a_job_is_found_by_its_id_in_log_event_and_claim(

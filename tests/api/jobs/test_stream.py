@@ -193,6 +193,7 @@ def test_retried_job_streams_on_after_its_first_end(http: httpx.Client, rows: Ro
             "to_status": "queued",
             "error_code": None,
             "fault": None,
+            "request_id": None,
         }
         rows.claim(job_id)
         assert next(messages).data["data"]["to_status"] == "running"
