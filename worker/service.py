@@ -30,6 +30,7 @@ from worker.sweeper import run_sweeper
 _log = logging.getLogger(__name__)
 
 _LOADING_SECONDS = 120.0
+_SIGNAL_SECONDS = 0.5
 # A child is killed after the grace; then its job must still be handed back.
 _AFTER_GRACE_SECONDS = 3.0
 _ABANDON_SECONDS = 1.5
@@ -68,7 +69,10 @@ def _work(runtime: Runtime, slots: Mapping[str, Slot], stop: threading.Event) ->
         lane.start()
     sweeper.start()
     retention.start()
-    stop.wait()
+    # Not without end: a signal that the kernel gave to another thread, as it may to a process that
+    # was frozen, is seen by Python only when this one wakes up.
+    while not stop.wait(_SIGNAL_SECONDS):
+        pass
     has_ended = _stop(runtime, [*lanes, self_service])
     _log.info("worker stopped", extra={"worker": runtime.name})
     return has_ended
