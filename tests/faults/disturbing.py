@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from kdstore.metrics import Series
 from tests.faults.phases import Phase
-from tests.faults.programs import children_below
+from tests.faults.programs import ancestors, children_below
 from tests.faults.site import Site, Trained, Worker
 from tests.faults.strikes import Strike
 from tests.faults.waiting import wait_until
@@ -62,6 +62,6 @@ def check_no_orphans(site: Site) -> None:
     workers = {worker.pid for worker in site.workers}
 
     def are_all_owned() -> bool:
-        return all(child.ppid() in workers for child in children_below(site.folder))
+        return all(ancestors(child) & workers for child in children_below(site.folder))
 
     wait_until(are_all_owned, "no process is orphaned")

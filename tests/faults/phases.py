@@ -114,10 +114,10 @@ class CheckpointWrite(_Trapped):
 
     def hold(self, job_id: str) -> None:
         super().hold(job_id)
-        self.worker.send_children(signal.SIGSTOP)
+        self.worker.send_trainers(signal.SIGSTOP)
 
     def leave(self) -> None:
-        self.worker.send_children(signal.SIGCONT)
+        self.worker.send_trainers(signal.SIGCONT)
         super().leave()
 
 
@@ -146,7 +146,7 @@ class _InChild(Phase):
 
     def hold(self, job_id: str) -> None:
         wait_until(lambda: self.is_here(job_id), f"job {job_id} is at {self.name}")
-        self.worker.send_children(signal.SIGSTOP)
+        self.worker.send_trainers(signal.SIGSTOP)
         time.sleep(_SETTLING_SECONDS)
         stage = self.site.book.read(job_id).stage
         assert stage in self.stages, f"the child went on to {stage} before it could be frozen"
@@ -155,7 +155,7 @@ class _InChild(Phase):
         return self.site.book.read(job_id).stage in self.stages
 
     def leave(self) -> None:
-        self.worker.send_children(signal.SIGCONT)
+        self.worker.send_trainers(signal.SIGCONT)
 
 
 class MidStep(_InChild):

@@ -84,15 +84,20 @@ class Program:
         return self._process.wait()
 
     def children(self) -> list[psutil.Process]:
-        """Its processes that train or read, now."""
+        """Its processes now: those that train or read, and its fork server."""
         try:
             found = psutil.Process(self.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        return [child for child in found if is_ours(child) and not is_fork_server(child)]
+        return [child for child in found if is_ours(child)]
 
-    def send_children(self, number: signal.Signals) -> None:
-        send(self.children(), number)
+    def trainers(self) -> list[psutil.Process]:
+        """Its processes that train, or wait to; not the fork server that they come from."""
+        children = self.children()
+        return [child for child in children if not _is_fork_server(child, of=self.pid)]
+
+    def send_trainers(self, number: signal.Signals) -> None:
+        send(self.trainers(), number)
 
 
 def send(processes: Sequence[psutil.Process], number: signal.Signals) -> None:
@@ -110,13 +115,10 @@ def is_ours(process: psutil.Process) -> bool:
     return False
 
 
-def is_fork_server(process: psutil.Process) -> bool:
-    """Tell whether a process forks those that train: it is not itself forked by one."""
+def _is_fork_server(process: psutil.Process, *, of: int) -> bool:
+    """Tell a worker's fork server from its children, whose command line is the same."""
     with contextlib.suppress(psutil.Error):
-        parent = process.parent()
-        return _FORK_SERVER in process.cmdline() and not (
-            parent is not None and _FORK_SERVER in parent.cmdline()
-        )
+        return _FORK_SERVER in process.cmdline() and process.ppid() == of
     return False
 
 
@@ -126,6 +128,14 @@ def is_gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def ancestors(process: psutil.Process) -> set[int]:
+    """Give the ids of the processes that a process comes from; none of one that is gone."""
+    try:
+        return {parent.pid for parent in process.parents()}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def children_below(folder: Path) -> list[psutil.Process]:

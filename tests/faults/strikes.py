@@ -42,14 +42,17 @@ class Strike(ABC):
 
 
 class KillTrainer(Strike):
-    """SIGKILL to every child of the worker: the one that trains, or the spare one."""
+    """SIGKILL to every trainer of the worker: the one at work, and the spare one."""
 
     name = "SIGKILL to the trainer"
 
     def hit(self, job_id: str) -> None:
-        children = self.worker.children()
-        self.worker.send_children(signal.SIGKILL)
-        wait_until(lambda: all(map(is_gone, children)), "the children are gone")
+        killed = self.victims()
+        send(killed, signal.SIGKILL)
+        wait_until(lambda: all(map(is_gone, killed)), "the killed processes are gone")
+
+    def victims(self) -> list[psutil.Process]:
+        return self.worker.trainers()
 
     def causes(self, phase: Phase) -> AbstractSet[Causes]:
         if not phase.has_child:
@@ -59,6 +62,15 @@ class KillTrainer(Strike):
         if phase.name == "pause":
             return {("killed", "finished"), _undisturbed(phase)}
         return {("killed", "finished")}
+
+
+class KillForkServer(KillTrainer):
+    """SIGKILL to the fork server of the worker, and to every trainer."""
+
+    name = "SIGKILL to the fork server"
+
+    def victims(self) -> list[psutil.Process]:
+        return self.worker.children()
 
 
 class KillWorker(Strike):
@@ -265,6 +277,7 @@ def _lost(phase: Phase) -> Causes:
 
 STRIKES: tuple[type[Strike], ...] = (
     KillTrainer,
+    KillForkServer,
     KillWorker,
     FreezeWorker,
     StopWorker,

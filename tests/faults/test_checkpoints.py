@@ -67,7 +67,7 @@ def test_damaged_checkpoint_is_passed_over_for_the_one_before_or_the_start(
     newest, before = site.book.checkpoints(job_id)
     for checkpoint in (newest, before)[:num_damaged]:
         _damage(site, checkpoint.object_key, damage)
-    worker.send_children(signal.SIGKILL)
+    worker.send_trainers(signal.SIGKILL)
     assert site.wait_until_settled(job_id) == "succeeded"
     steps = [resumed.step for resumed in site.book.resumptions(job_id)]
     assert steps == [before.step if num_damaged == 1 else 0]
@@ -86,12 +86,12 @@ def test_job_killed_ten_times_ends_bit_for_bit_the_same(
     job_id = site.submit(**long)
     for number in range(_NUM_KILLS):
         _wait_for_progress(site, job_id, attempt=number + 1)
-        children = worker.children()
+        children = worker.trainers()
         if number in _KILLS_OF_WORKERS:
             site.remove_worker(worker)
             worker = site.start_worker()
         else:
-            worker.send_children(signal.SIGKILL)
+            worker.send_trainers(signal.SIGKILL)
         wait_until(lambda: all(map(is_gone, children)), "the children are gone")  # noqa: B023
     assert site.wait_until_settled(job_id) == "succeeded"
     causes = site.book.exit_causes(job_id)

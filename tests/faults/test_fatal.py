@@ -130,8 +130,8 @@ def test_trainer_killed_by_the_kernel_for_want_of_memory_is_told_so_and_tried_ag
     site: Site, worker: Worker, undisturbed: Trained, record: Record, memory_group: Path
 ) -> None:
     record("killed for want of memory", "preparing", "")
-    wait_until(lambda: len(worker.children()) == 1, "the worker has a spare child")
-    (spare,) = worker.children()
+    wait_until(lambda: len(worker.trainers()) == 1, "the worker has a spare child")
+    (spare,) = worker.trainers()
     (memory_group / "cgroup.procs").write_text(str(spare.pid))
     job_id = site.submit()
     assert site.wait_until_settled(job_id) == "succeeded"
