@@ -21,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--url", default="", help="where the API is, if not where settings say")
     parser.add_argument("--quick", action="store_true", help="leave out torch, which takes seconds")
     options = parser.parse_args(arguments)
-    logging.disable()  # what libraries say may hold an address
     findings = list(examine(url=options.url, is_quick=options.quick))
     sys.stdout.write(as_json(findings) if options.json else as_table(findings))
     return 1 if has_failed(findings) else 0
@@ -47,4 +46,5 @@ def examine(*, url: str = "", is_quick: bool = False) -> Iterator[Finding]:
 
 
 if __name__ == "__main__":
+    logging.disable()  # what libraries say may hold an address
     sys.exit(main())
