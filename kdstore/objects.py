@@ -26,8 +26,9 @@ _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 _LOCAL_BYTES = 512 * 1024
 _LISTED_AT_ONCE = 500
 
-# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. A large
-# object may take long, as long as some of it keeps coming.
+# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. Each wait
+# is drawn from between the first one and three times the one before; ten last about 20 seconds.
+# A large object may take long, as long as some of it keeps coming.
 _CLIENT: "ClientConfig" = {
     "allow_http": True,  # only an endpoint that the operator wrote as http:// makes use of it
     "connect_timeout": timedelta(seconds=5),
@@ -38,9 +39,9 @@ _RETRIES: "RetryConfig" = {
     "backoff": {
         "init_backoff": timedelta(seconds=0.2),
         "max_backoff": timedelta(seconds=5),
-        "base": 2,
+        "base": 3,
     },
-    "max_retries": 8,
+    "max_retries": 10,
     "retry_timeout": timedelta(seconds=30),
 }
 
