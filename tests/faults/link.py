@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 _CHUNK_BYTES = 65_536
 _KEPT_BYTES = 256  # of what went before, for a pattern that two chunks share
+# A statement that psycopg has sent often gets a name; later only the name is sent.
+_NAMING = re.compile(rb"(_pg3_\d+)\x00([^\x00]{1,200})")
 
 
 @dataclass
@@ -118,6 +120,7 @@ class _Wire:
         self._seen = b""
         self._is_lost = threading.Event()
         self._loses_commit: Trap | None = None
+        self._statements: dict[bytes, bytes] = {}
 
     def pass_requests(self) -> None:
         with contextlib.suppress(OSError):
@@ -141,21 +144,31 @@ class _Wire:
         _shut(self._server)
 
     def _look(self, data: bytes) -> None:
+        seen, text = len(self._seen), self._seen + data
+        self._seen = text[-_KEPT_BYTES:]
+        self._statements.update(_NAMING.findall(text))
         trap = self._link.current_trap
         if trap is None or trap.released.is_set():
             return
-        text = self._seen + data
-        self._seen = text[-_KEPT_BYTES:]
         if trap.then_lost:
-            self._watch_commit(trap, text, data)
-        elif not trap.sprung.is_set() and trap.pattern.search(text):
+            self._watch_commit(trap, text, data, seen=seen)
+        elif not trap.sprung.is_set() and self._has(trap.pattern, text, seen=seen):
             trap.sprung.set()
             trap.released.wait()
 
-    def _watch_commit(self, trap: Trap, text: bytes, data: bytes) -> None:
+    def _has(self, pattern: re.Pattern[bytes], text: bytes, *, seen: int) -> bool:
+        """Tell whether a pattern ends behind what was seen, or the name of a statement with it."""
+        patterns = [pattern] + [
+            re.compile(rb"\x00" + name + rb"\x00")
+            for name, statement in self._statements.items()
+            if pattern.search(statement)
+        ]
+        return any(match.end() > seen for each in patterns for match in each.finditer(text))
+
+    def _watch_commit(self, trap: Trap, text: bytes, data: bytes, *, seen: int) -> None:
         if self._loses_commit is not None and b"COMMIT" in data:
             self._is_lost.set()
-        elif trap.pattern.search(text):
+        elif self._has(trap.pattern, text, seen=seen):
             self._loses_commit = trap
 
 

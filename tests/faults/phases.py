@@ -145,7 +145,11 @@ class _InChild(Phase):
     has_child = True
 
     def hold(self, job_id: str) -> None:
-        wait_until(lambda: self.is_here(job_id), f"job {job_id} is at {self.name}")
+        wait_until(
+            lambda: self.is_here(job_id) or self.site.is_settled(job_id),
+            f"job {job_id} is at {self.name}",
+        )
+        assert not self.site.is_settled(job_id), f"the job ended before {self.name} was seen"
         self.worker.send_trainers(signal.SIGSTOP)
         time.sleep(_SETTLING_SECONDS)
         stage = self.site.book.read(job_id).stage

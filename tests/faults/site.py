@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,13 +32,14 @@ _SETTINGS = {
     "POTSTILL_HEARTBEAT_SECONDS": "1",
     "POTSTILL_SWEEP_SECONDS": "0.5",
     "POTSTILL_REPUBLISH_SECONDS": "3",
-    "POTSTILL_CHECKPOINT_EVERY_SECONDS": "0.3",
+    "POTSTILL_CHECKPOINT_EVERY_SECONDS": "0.2",
     "POTSTILL_STOP_GRACE_SECONDS": "60",
     "POTSTILL_PART_SIZE_BYTES": "65536",
 }
 _MUST_BE_EQUAL = ("student.safetensors", "control.safetensors", "metrics.csv")
 
-# Two networks trained one after the other, under one thread and one seed: a second or two.
+# Two networks trained one after the other, under one thread and one seed: some seconds, so that a
+# phase of it can be caught on a fast machine too.
 JOB: dict[str, Any] = {
     "kind": "distill",
     "dataset": "digits",
@@ -53,7 +55,7 @@ JOB: dict[str, Any] = {
     },
     "method": {"name": "self_distillation"},
     "training": {
-        "num_epochs": 4,
+        "num_epochs": 12,
         "batch_size": 64,
         "optimizer": {"name": "sgd", "learning_rate": 0.05},
         "seed": 3,
@@ -218,6 +220,9 @@ class Site:
         for server in self.backends.servers:
             server.thaw()
             server.start()
+        for worker in self.workers:
+            worker.send(signal.SIGCONT)
+            worker.send_trainers(signal.SIGCONT)
         if not self.api.is_running:
             self.start_api()
         wait_until(self.answers, "the API answers")
