@@ -26,7 +26,7 @@ _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 _LOCAL_BYTES = 512 * 1024
 _LISTED_AT_ONCE = 500
 
-# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. Each wait
+# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. A wait
 # is drawn from between the first one and three times the one before; ten last about 20 seconds.
 # A large object may take long, as long as some of it keeps coming.
 _CLIENT: "ClientConfig" = {
