@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency
+.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency benchmark-load
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,3 +73,6 @@ benchmark-transfer: $(STAMP) ## A 5 GB upload and download through S3, and the A
 
 benchmark-latency: $(STAMP) ## Submit to first step, a status read, importing the API
 	$(BIN)/python -m benchmarks.service_latency
+
+benchmark-load: $(STAMP) ## 1,000 jobs from 50 clients on PostgreSQL, Redis and S3: each ends exactly once
+	$(BIN)/python -m benchmarks.queue_load
