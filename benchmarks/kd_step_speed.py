@@ -155,8 +155,9 @@ def our_loop(
     watch = Watch(
         report=lambda _event: None,
         should_stop=lambda: False,
-        save=lambda _loop: None,
+        tell_written=lambda: None,
         is_checkpoint_due=lambda: False,
+        save=lambda _loop: None,
         time_left_seconds=lambda: 1.0,
     )
 

@@ -7,10 +7,12 @@ from typing import Literal, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from kdcore.spec.evaluation import EvaluateJob
 from kdcore.spec.jobs import AnyJob
 
 # For people and schedulers; changing one changes no weight.
 _BOOKKEEPING = {"name", "priority", "limits", "tags"}
+_BOOKKEEPING_OF_TRAINING = {"checkpoint_every_epochs"}
 
 
 def work_of(job: AnyJob) -> str:
@@ -19,8 +21,18 @@ def work_of(job: AnyJob) -> str:
     A field that a later release adds, with a default that means what was always done, changes
     nothing here: a job that was queued before the upgrade goes on from its checkpoint after it.
     """
-    work = {field: value for field, value in _spell(job).items() if field not in _BOOKKEEPING}
+    bare = _with_bare_training(job)
+    work = {field: value for field, value in _spell(bare).items() if field not in _BOOKKEEPING}
     return json.dumps(work, sort_keys=True, separators=(",", ":"))
+
+
+def _with_bare_training(job: AnyJob) -> AnyJob:
+    """Give the job with the bookkeeping of its training left out."""
+    if isinstance(job, EvaluateJob):
+        return job
+    fields = type(job.training).model_fields
+    left_out = {name: fields[name].default for name in _BOOKKEEPING_OF_TRAINING}
+    return job.model_copy(update={"training": job.training.model_copy(update=left_out)})
 
 
 def _spell(model: BaseModel) -> dict[str, object]:

@@ -143,6 +143,13 @@ class TrainingSpec(SpecModel):
         "auto", description="auto: bfloat16 where the device computes it in hardware."
     )
     seed: int = Field(0, ge=0, lt=2**31, description="Of initial weights, order, augmentation.")
+    checkpoint_every_epochs: int | None = Field(
+        None,
+        ge=1,
+        le=100_000,
+        description="Epochs of a stage between checkpoints, besides those by time; null: by time "
+        "alone. Checkpoints change no result.",
+    )
     stages: Stages = Field(
         (), description="Overrides the stages that the method brings, by their names."
     )

@@ -16,6 +16,7 @@ from kdcore.trainer.history import History
 
 KEPT_CHECKPOINTS = 2
 _FILE_NAME = re.compile(r"checkpoint-(\d{10})\.safetensors")
+_HALF_WRITTEN = ".checkpoint-*.tmp"  # as `write_safetensors` names it
 
 Tensors = dict[str, torch.Tensor]
 
@@ -47,7 +48,7 @@ class CheckpointHeader(BaseModel):
 
 @dataclass
 class JobState:
-    """A job between two steps. Tensors may live on any device; saving copies them."""
+    """A job between two steps. Tensors may live on any device."""
 
     header: CheckpointHeader
     network: Tensors
@@ -58,11 +59,28 @@ class JobState:
     finished: dict[Run, Tensors]
     history: History = field(default_factory=History)
 
+    def changing(self) -> Tensors:
+        """Name, as in the file, the tensors that the next step changes where they are."""
+        return _named(
+            {
+                "network/": self.network,
+                "optimizer/": self.optimizer,
+                "objective/": self.objective,
+                "window/": self.window,
+            }
+        )
+
+    def settled(self) -> Tensors:
+        """Name, as in the file, the tensors that nothing changes any more."""
+        finished = {f"finished/{run}/": tensors for run, tensors in self.finished.items()}
+        return _named({"history/": self.history.tensors(), **finished})
+
 
 @dataclass(frozen=True)
 class SavedCheckpoint:
     """A checkpoint file that is complete on disk."""
 
+    header: CheckpointHeader
     path: Path
     sha256: str
     size_bytes: int
@@ -75,21 +93,27 @@ class CheckpointFolder:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
-    def save(self, state: JobState) -> SavedCheckpoint:
-        """Write `state` atomically, then drop all but the newest two."""
-        path = self._folder / f"checkpoint-{state.header.total_steps:010d}.safetensors"
-        tensors = _flatten(state)
-        sha256 = write_safetensors(path, tensors, {"header": state.header.model_dump_json()})
+    def save(self, header: CheckpointHeader, tensors: Tensors) -> SavedCheckpoint:
+        """Write the named tensors of a state atomically, then drop all but the newest two.
+
+        Raises:
+            OSError: the file cannot be written; those before it are as they were.
+        """
+        path = self._folder / f"checkpoint-{header.total_steps:010d}.safetensors"
+        sha256 = write_safetensors(path, tensors, {"header": header.model_dump_json()})
         path.with_suffix(".sha256").write_text(sha256)
         for old in self._paths()[KEPT_CHECKPOINTS:]:
             _remove(old)
-        return SavedCheckpoint(path, sha256, path.stat().st_size)
+        return SavedCheckpoint(header, path, sha256, path.stat().st_size)
 
     def newest(self) -> JobState | None:
-        """Read the newest checkpoint that is whole; damaged ones are removed.
+        """Read the newest checkpoint that is whole. Call it before anything is saved.
 
-        They would otherwise count among the newest, and push out what is written after them.
+        Damaged ones are removed: they would otherwise count among the newest, and push out what
+        is written after them. So is what a process left half written when it was killed.
         """
+        for half in self._folder.glob(_HALF_WRITTEN):
+            half.unlink(missing_ok=True)
         for path in self._paths():
             try:
                 return read_checkpoint(path)
@@ -103,7 +127,8 @@ class CheckpointFolder:
 
 
 def _remove(path: Path) -> None:
-    path.unlink()
+    # Other processes of the job may find it damaged at the same time.
+    path.unlink(missing_ok=True)
     path.with_suffix(".sha256").unlink(missing_ok=True)
 
 
@@ -137,18 +162,10 @@ def job_digest(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _flatten(state: JobState) -> Tensors:
-    groups: list[tuple[str, Mapping[str, torch.Tensor]]] = [
-        ("network/", state.network),
-        ("optimizer/", state.optimizer),
-        ("objective/", state.objective),
-        ("window/", state.window),
-        ("history/", state.history.tensors()),
-        *((f"finished/{run}/", tensors) for run, tensors in state.finished.items()),
-    ]
+def _named(groups: Mapping[str, Tensors]) -> Tensors:
     return {
-        f"{prefix}{name}": tensor.detach().cpu().contiguous()
-        for prefix, tensors in groups
+        f"{prefix}{name}": tensor
+        for prefix, tensors in groups.items()
         for name, tensor in tensors.items()
     }
 

@@ -31,6 +31,10 @@ class History:
         for run, name in sorted(self._series, key=lambda key: (runs.index(key[0]), key[1])):
             yield run, name, self._series[run, name]
 
+    def names(self) -> list[str]:
+        """Give `<run>/<name>` of every series, in the order in which they began."""
+        return [f"{run}/{name}" for run, name in self._series]
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Float64 tensors [2, points] (steps, values) by `<run>/<name>`, without loss."""
         return {

@@ -10,8 +10,9 @@ from kdcore.devices import Compute
 from kdcore.distributed import ALONE, World
 from kdcore.errors import IncompatibleInputs
 from kdcore.models import load_weights
-from kdcore.progress import CheckpointSaved, LogLine, Reporter, Resumed
+from kdcore.progress import LogLine, Reporter, Resumed
 from kdcore.report import Run
+from kdcore.trainer.checkpointing import Checkpointing
 from kdcore.trainer.checkpoints import CheckpointFolder, CheckpointHeader, JobState, Tensors
 from kdcore.trainer.history import History
 from kdcore.trainer.loop import TrainingLoop, Watch
@@ -63,8 +64,6 @@ class JobTrainer:
         self.recorder = Recorder(state.history if state else History(), self.controls.report)
         self._started = time.monotonic()
         self._trained_before = state.header.trained_seconds if state else 0.0
-        self._last_save = time.monotonic()
-        self._saved_total_steps = state.header.total_steps if state else 0
         if state is not None:
             self.finished = dict(state.finished)
             self.log = list(state.header.log)
@@ -87,16 +86,27 @@ class JobTrainer:
     def train(self) -> dict[Run, Tensors]:
         """Train what is not finished yet; give the weights of every run by name.
 
+        Every checkpoint that was begun is written, or has failed, when this returns or raises.
+
         Raises:
             Interrupted, TimeLimitReached: after a checkpoint.
             Diverged: when a loss is not finite.
+            OSError: a checkpoint could not be written.
         """
-        for run in self.runs:
-            if run not in self.finished:
-                self._train_run(run)
+        resumed = self.resumed
+        with Checkpointing(
+            self.folder,
+            every_seconds=self.controls.checkpoint_every_seconds,
+            report=self.controls.report,
+            device=self.compute.device,
+            kept_total_steps=resumed.header.total_steps if resumed else 0,
+        ) as checkpointing:
+            for run in self.runs:
+                if run not in self.finished:
+                    self._train_run(run, checkpointing)
         return self.finished
 
-    def _train_run(self, run: Run) -> None:
+    def _train_run(self, run: Run, checkpointing: Checkpointing) -> None:
         plan = self.make_plan(run, self.finished)
         loop = TrainingLoop(plan, compute=self.compute, recorder=self.recorder, world=self.world)
         if self.resumed is not None and self.resumed.header.run == run:
@@ -108,15 +118,16 @@ class JobTrainer:
         watch = Watch(
             report=self.controls.report,
             should_stop=self.controls.should_stop,
-            save=self._save_running,
-            is_checkpoint_due=self._is_checkpoint_due,
+            tell_written=lambda: checkpointing.tell_written(wait=False),
+            is_checkpoint_due=lambda: checkpointing.is_due(plan, loop.step),
+            save=lambda _: self._save(loop, checkpointing, is_finished=False),
             time_left_seconds=lambda: self.controls.max_seconds - self.trained_seconds,
         )
         loop.train(watch, lambda: self._evaluate(loop))
         self.finished[run] = _copy_of(loop.network)
         for name, companion in loop.objective.companions().items():
             self.finished[name] = _copy_of(companion.network)
-        self._save(loop, is_finished=True)
+        self._save(loop, checkpointing, is_finished=True)
 
     def _devices(self) -> str:
         device = self.compute.device
@@ -133,33 +144,36 @@ class JobTrainer:
         self.say(f"{loop.plan.run}: epoch {epoch}/{loop.plan.num_epochs}: {text}")
         return metrics
 
-    def _is_checkpoint_due(self) -> bool:
-        return time.monotonic() - self._last_save >= self.controls.checkpoint_every_seconds
-
-    def _save_running(self, loop: TrainingLoop) -> None:
-        self._save(loop, is_finished=False)
-
-    def _save(self, loop: TrainingLoop, *, is_finished: bool) -> None:
-        plan = loop.plan
-        total_steps = plan.steps_before + loop.step
-        if total_steps == self._saved_total_steps:
+    def _save(self, loop: TrainingLoop, checkpointing: Checkpointing, *, is_finished: bool) -> None:
+        total_steps = loop.plan.steps_before + loop.step
+        if checkpointing.has_kept(total_steps):
             return
-        sums, count = ({}, 0) if is_finished else loop.window.state()
+        window = ({}, 0) if is_finished else loop.window.state()
+        if self.world.rank:
+            checkpointing.pass_over(total_steps)
+            return
+        state = self._state_of(loop, window, is_finished=is_finished)
+        checkpointing.keep(state, training_stage=loop.stage.name)
+
+    def _state_of(
+        self, loop: TrainingLoop, window: tuple[Tensors, int], *, is_finished: bool
+    ) -> JobState:
+        sums, count = window
         header = CheckpointHeader(
             job_digest=self.digest,
-            run=plan.run,
+            run=loop.plan.run,
             stage_index=loop.stage_index,
             training_stage=loop.stage.name,
             step=loop.step,
-            total_steps=total_steps,
+            total_steps=loop.plan.steps_before + loop.step,
             num_threads=self.compute.num_threads,
             trained_seconds=self.trained_seconds,
             window_count=count,
-            history_order=list(self.recorder.history.tensors()),
+            history_order=self.recorder.history.names(),
             finished_runs=list(self.finished),
             log=self.log,
         )
-        state = JobState(
+        return JobState(
             header=header,
             network={} if is_finished else dict(loop.network.state_dict()),
             optimizer={} if is_finished else optimizer_tensors(loop.optimizer),
@@ -167,25 +181,6 @@ class JobTrainer:
             window=sums,
             finished=self.finished,
             history=self.recorder.history,
-        )
-        self._write(state, training_stage=loop.stage.name)
-
-    def _write(self, state: JobState, *, training_stage: str) -> None:
-        self._saved_total_steps = state.header.total_steps
-        if self.world.rank:
-            return
-        saved = self.folder.save(state)
-        self._last_save = time.monotonic()
-        self.controls.report(
-            CheckpointSaved(
-                path=str(saved.path),
-                sha256=saved.sha256,
-                size_bytes=saved.size_bytes,
-                run=state.header.run,
-                training_stage=training_stage,
-                step=state.header.step,
-                total_steps=state.header.total_steps,
-            )
         )
 
     def _tell_resumed(self, header: CheckpointHeader) -> None:
@@ -210,8 +205,10 @@ def _lengths(plan: RunPlan) -> str:
 
 
 def _copy_of(network: nn.Module) -> Tensors:
-    """Copy the weights: the next run's network must not share memory with a finished one."""
-    return {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+    """Copy the weights to host memory, where nothing changes them: every checkpoint has them."""
+    return {
+        name: tensor.detach().to("cpu", copy=True) for name, tensor in network.state_dict().items()
+    }
 
 
 def _restore(loop: TrainingLoop, state: JobState) -> None:

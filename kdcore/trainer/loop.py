@@ -36,10 +36,12 @@ class Watch:
 
     report: Reporter
     should_stop: Callable[[], bool]
-    save: Callable[["TrainingLoop"], None]
-    """Writes a checkpoint of the whole job, this loop included."""
+    tell_written: Callable[[], None]
+    """Asked before every step to report a checkpoint that is whole by now, or raise why not."""
     is_checkpoint_due: Callable[[], bool]
     """Asked before every step."""
+    save: Callable[["TrainingLoop"], None]
+    """Copies the state of the whole job, this loop included, and begins to write it."""
     time_left_seconds: Callable[[], float]
 
 
@@ -96,8 +98,8 @@ class TrainingLoop:
         """Run the remaining steps; `evaluate` gives the metrics of the network as it stands.
 
         Raises:
-            Interrupted: after a checkpoint, when `watch.should_stop()` says so.
-            TimeLimitReached: after a checkpoint, when the job's time is used up.
+            Interrupted: after `watch.save`, when `watch.should_stop()` says so.
+            TimeLimitReached: after `watch.save`, when the job's time is used up.
             Diverged: when a reading of the loss, or of the network, is not finite.
             IncompatibleInputs: batches are of one image, and BatchNorm needs more.
         """
@@ -128,7 +130,7 @@ class TrainingLoop:
         pace.report_now(self.step, self.stage.name)
 
     def save(self, watch: Watch) -> None:
-        """Record every reading so far, then write a checkpoint. A diverged state is never kept."""
+        """Record every reading so far, then begin a checkpoint. A diverged state is never kept."""
         self._record_landed(wait=True)
         sums, _ = self.window.state()
         if not all(bool(value.isfinite().all()) for value in sums.values()):
@@ -197,6 +199,7 @@ class TrainingLoop:
         )
 
     def _stop_or_save_if_asked(self, watch: Watch) -> None:
+        watch.tell_written()
         decision = self.world.agreed(_decide(watch))
         if decision == Decision.GO_ON:
             return

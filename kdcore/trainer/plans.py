@@ -61,3 +61,17 @@ class RunPlan:
     def steps_between_readings(self) -> int:
         """Steps whose mean loss is one point of the curve; depends on the spec alone."""
         return max(_STEPS_BETWEEN_READINGS, self.num_steps // _READINGS_PER_RUN)
+
+    def num_checkpoints_by_epoch(self, step: int) -> int:
+        """How many checkpoints `training.checkpoint_every_epochs` asks for up to this step.
+
+        Epochs are those of each stage, which need not begin with a pass over the data.
+        """
+        every_epochs = self.training.checkpoint_every_epochs
+        if every_epochs is None:
+            return 0
+        every_steps = every_epochs * self.view.steps_per_epoch
+        return sum(
+            min(max(step - stage.first_step, 0), stage.num_steps) // every_steps
+            for stage in self.stages
+        )

@@ -25,10 +25,16 @@ def work(**changes: Any) -> str:
         {"tags": {"team": "vision"}},
         {"priority": 5},
         {"limits": {"max_seconds": 5, "max_attempts": 9}},
+        {"training": {"checkpoint_every_epochs": 3}},
     ],
 )
 def test_bookkeeping_changes_no_work(changes: dict[str, Any]) -> None:
     assert work(**changes) == work()
+
+
+def test_bookkeeping_of_a_training_leaves_the_rest_of_it() -> None:
+    changed = {"seed": 1, "checkpoint_every_epochs": 3}
+    assert work(training=changed) == work(training={"seed": 1}) != work()
 
 
 @pytest.mark.parametrize(

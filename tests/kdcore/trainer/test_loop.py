@@ -71,8 +71,9 @@ def watch(
     return Watch(
         report=report,
         should_stop=should_stop,
-        save=lambda _loop: None,
+        tell_written=lambda: None,
         is_checkpoint_due=lambda: False,
+        save=lambda _loop: None,
         time_left_seconds=lambda: 1.0,
     )
 
