@@ -71,7 +71,8 @@ class Settings(BaseSettings):
         60.0, description="How long a queued job waits before its message is sent again."
     )
     checkpoint_every_seconds: PositiveFloat = Field(
-        20.0, description="Between two checkpoints while training."
+        20.0,
+        description="Between two checkpoints while training; a job may ask for more, by epoch.",
     )
     stop_grace_seconds: PositiveFloat = Field(
         20.0, description="From the request to stop until a training process is killed."
