@@ -80,7 +80,7 @@ def test_job_killed_ten_times_ends_bit_for_bit_the_same(
     site: Site, worker: Worker, record: Record
 ) -> None:
     record("ten SIGKILLs", "mid-step", "")
-    long = {"training": {**JOB["training"], "num_epochs": 20}, "limits": {"max_attempts": 20}}
+    long = {"training": {**JOB["training"], "num_epochs": 40}, "limits": {"max_attempts": 20}}
     undisturbed_id = site.submit(**long)
     assert site.wait_until_settled(undisturbed_id) == "succeeded"
     job_id = site.submit(**long)
