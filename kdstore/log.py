@@ -19,6 +19,7 @@ _QUIET = {
     "celery": logging.WARNING,
     "kombu": logging.ERROR,
     "amqp": logging.WARNING,
+    "opentelemetry.exporter": logging.CRITICAL,  # URLs at every try; kdstore.otel says it once
 }
 
 _NOTHING: Fields = MappingProxyType({})

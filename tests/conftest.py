@@ -22,7 +22,7 @@ from migrations import upgrade
 def _no_settings_from_outside() -> Iterator[None]:
     """No test may find the database or the storage of whoever runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in [name for name in os.environ if name.startswith("POTSTILL_")]:
+        for name in [name for name in os.environ if name.startswith(("POTSTILL_", "OTEL_"))]:
             patch.delenv(name)
         yield
 

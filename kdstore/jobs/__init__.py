@@ -22,7 +22,7 @@ from kdstore.jobs.order import claim_next, is_waiting
 from kdstore.jobs.queries import attempts_of, get, get_report, page
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
 from kdstore.jobs.status import JobError, lock
-from kdstore.jobs.sweep import SweptJobs, sweep
+from kdstore.jobs.sweep import LostAttempt, SweptJobs, sweep
 from kdstore.tables import ExitCause
 from kdstore.transitions import OWNED, TERMINAL, JobStatus
 
@@ -34,6 +34,7 @@ __all__ = [
     "Fence",
     "JobError",
     "JobStatus",
+    "LostAttempt",
     "NewCheckpoint",
     "SweptJobs",
     "attempts_of",

@@ -1,7 +1,7 @@
 """The sweeper's part: jobs whose worker went silent, and jobs whose message was lost."""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -11,7 +11,7 @@ from kdstore.db import now
 from kdstore.fence import Fence, Owned
 from kdstore.jobs.endings import end_in_failure
 from kdstore.jobs.status import JobError
-from kdstore.tables import Job
+from kdstore.tables import Attempt, Job
 from kdstore.transitions import OWNED, JobStatus
 
 
@@ -24,14 +24,29 @@ class QueuedJob:
 
 
 @dataclass(frozen=True)
+class LostAttempt:
+    """An attempt whose worker went silent, closed by this sweep alone."""
+
+    job_id: str
+    number: int
+    worker: str
+    device: str
+    started_at: datetime
+
+
+@dataclass(frozen=True)
 class SweptJobs:
-    """What one sweep did. Publish `to_publish` after the commit: requeued and stale ones."""
+    """What one sweep did. Publish `to_publish` after the commit: requeued and stale ones.
+
+    `lost` are the attempts of all those that were not merely stale.
+    """
 
     to_publish: tuple[QueuedJob, ...]
     requeued: tuple[str, ...]
     failed: tuple[str, ...]
     cancelled: tuple[str, ...]
     paused: tuple[str, ...]
+    lost: tuple[LostAttempt, ...]
 
 
 def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> SweptJobs:
@@ -44,7 +59,9 @@ def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> Sw
     """
     ended: dict[JobStatus, list[str]] = {"failed": [], "cancelled": [], "paused": []}
     requeued: list[QueuedJob] = []
+    lost: list[LostAttempt] = []
     for job in _silent(session, limit=limit):
+        lost.append(_lost_attempt(session, job))
         status = _close_lost(session, job)
         if status == "queued":
             requeued.append(QueuedJob(job.id, job.wanted_device))
@@ -57,6 +74,7 @@ def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> Sw
         failed=tuple(ended["failed"]),
         cancelled=tuple(ended["cancelled"]),
         paused=tuple(ended["paused"]),
+        lost=tuple(lost),
     )
 
 
@@ -71,6 +89,17 @@ def _silent(session: Session, *, limit: int) -> list[Job]:
         .execution_options(populate_existing=True)
     )
     return list(session.scalars(statement))
+
+
+def _lost_attempt(session: Session, job: Job) -> LostAttempt:
+    attempt = session.get_one(Attempt, (job.id, job.attempt_number))
+    return LostAttempt(
+        job_id=job.id,
+        number=attempt.number,
+        worker=attempt.worker,
+        device=attempt.device,
+        started_at=attempt.started_at,
+    )
 
 
 def _close_lost(session: Session, job: Job) -> JobStatus:

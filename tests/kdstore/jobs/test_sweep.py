@@ -54,7 +54,7 @@ class TestSilentWorkers:
     ) -> None:
         job_id = queue_job()
         claim_job(job_id, lease_seconds=60)
-        assert sweep() == jobs.SweptJobs((), (), (), (), ())
+        assert sweep() == jobs.SweptJobs((), (), (), (), (), ())
         assert status_of(job_id) == "running"
 
     def test_job_lost_too_often_fails_as_attempts_exhausted(
