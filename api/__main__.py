@@ -1,6 +1,7 @@
 """`python -m api`: serve the API with the settings of the environment."""
 
 import logging
+import os
 import socket
 from types import FrameType
 
@@ -8,10 +9,11 @@ import uvicorn
 from fastapi import FastAPI
 
 from api.log import FIELDS
-from api.main import create_app
+from api.main import SERVICE, create_app
 from api.state import AppState
 from kdstore import log
 from kdstore.settings import Settings
+from kdstore.tracing import open_tracing
 
 _LOG = logging.getLogger("potstill.api")
 _GRACE_SECONDS = 10
@@ -39,7 +41,7 @@ def main() -> None:
     listener = bind(settings.host, settings.port)
     # Port 0 took a free one; URLs in answers need the real one.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    app = create_app(settings)
+    app = create_app(settings, tracing=open_tracing(SERVICE, os.environ))
     config = uvicorn.Config(
         app,
         log_config=None,

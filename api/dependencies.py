@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -16,8 +17,9 @@ from kdstore import keys
 from kdstore.db import reading, transaction
 from kdstore.errors import QueueUnavailable
 from kdstore.keys import Principal
-from kdstore.queue import publish
+from kdstore.queue import TRAIN_JOB, publish
 from kdstore.tables import Role
+from kdstore.tracing import Span, Tracing, below, root_of
 
 _LOG = logging.getLogger("potstill.api")
 _RANK: Final[dict[Role, int]] = {"viewer": 0, "member": 1, "admin": 2}
@@ -40,8 +42,17 @@ class Reader:
         return self.principal.workspace_id
 
 
-Message = tuple[str, str, str | None]
-"""A task, the id of what it is about, and a queue if not the task's own."""
+@dataclass(frozen=True)
+class Message:
+    """A task, the id of what it is about, and a queue if not the task's own.
+
+    `begins_trace` says that the request has made what it is about.
+    """
+
+    task: str
+    subject_id: str
+    queue: str | None
+    begins_trace: bool
 
 
 @dataclass(frozen=True)
@@ -58,9 +69,14 @@ class Writer:
         """The workspace that every query is limited to."""
         return self.principal.workspace_id
 
-    def publish(self, task: str, subject_id: str, queue: str | None = None) -> None:
-        """Send this message once the transaction is committed; never if it is rolled back."""
-        self._messages.append((task, subject_id, queue))
+    def publish(
+        self, task: str, subject_id: str, queue: str | None = None, *, begins_trace: bool = False
+    ) -> None:
+        """Send this message once the transaction is committed; never if it is rolled back.
+
+        `begins_trace`: what is sent was made by this request, and its trace begins with it.
+        """
+        self._messages.append(Message(task, subject_id, queue, begins_trace))
 
 
 def get_reader(request: Request, credentials: Credentials) -> Iterator[Reader]:
@@ -115,14 +131,29 @@ def _require(principal: Principal, needed: Role) -> None:
 
 
 def _publish(state: AppState, messages: list[Message]) -> None:
-    for task, subject_id, queue in messages:
-        try:
-            publish(state.queue, task, subject_id, queue=queue)
-            # Links the request's id with that of what it asked for.
-            _LOG.info("published", extra={"task": task, "subject_id": subject_id})
-        except QueueUnavailable:
-            # The row is the truth: the sweeper finds it and publishes again.
-            _LOG.warning("not published", extra={"task": task, "subject_id": subject_id})
+    for message in messages:
+        facts = {"task": message.task, "subject_id": message.subject_id}
+        with _queueing(state.tracing, message) as span:
+            try:
+                publish(state.queue, message.task, message.subject_id, queue=message.queue)
+                # Links the request's id with that of what it asked for.
+                _LOG.info("published", extra=facts)
+            except QueueUnavailable:
+                # The row is the truth: the sweeper finds it and publishes again.
+                _LOG.warning("not published", extra=facts)
+                span.fail("queue unavailable")
+
+
+def _queueing(tracing: Tracing, message: Message) -> AbstractContextManager[Span]:
+    """Tell that something is queued: a job's trace begins with it, and goes on with a retry."""
+    subject_id = message.subject_id
+    if message.task != TRAIN_JOB:
+        return tracing.span("queue validation", kind="producer", subject_id=subject_id)
+    if message.begins_trace:
+        place, name = root_of(subject_id), "submit job"
+    else:
+        place, name = below(subject_id), "queue job again"
+    return tracing.span(name, place=place, kind="producer", job_id=subject_id)
 
 
 # A request holds its connection while it waits for a thread, and others hold a thread while they

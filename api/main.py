@@ -1,6 +1,7 @@
 """The app: every route, in one flat list."""
 
 import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -19,6 +20,7 @@ from api.middleware.bodies import JsonBodies
 from api.middleware.boundary import RequestBoundary
 from api.models import routes as models
 from api.state import AppState, StreamPace, open_state
+from api.tracing import request_telemetry
 from api.uploads import routes as uploads
 from api.workers import routes as workers
 from kdcore import __version__
@@ -27,6 +29,10 @@ from kdstore.db import transaction
 from kdstore.errors import QueueUnavailable
 from kdstore.queue import VALIDATE_DATASET, publish
 from kdstore.settings import Settings
+from kdstore.tracing import NO_TRACING, Tracing, open_tracing
+
+SERVICE = "potstill-api"
+"""What traces call this service where OTEL_SERVICE_NAME says nothing else."""
 
 _LOG = logging.getLogger("potstill.api")
 
@@ -46,17 +52,20 @@ ROUTERS = (
 )
 
 
-def create_app(settings: Settings, *, pace: StreamPace | None = None) -> FastAPI:
-    """Make the app; what it needs is opened when it starts, not here."""
+def create_app(
+    settings: Settings, *, pace: StreamPace | None = None, tracing: Tracing = NO_TRACING
+) -> FastAPI:
+    """Make the app; what it needs is opened when it starts, not here. It closes `tracing`."""
     metrics = ApiMetrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        with open_state(settings, pace or StreamPace(), metrics) as state:
+        with open_state(settings, pace or StreamPace(), metrics, tracing) as state:
             app.state.potstill = state
             await run_in_threadpool(_offer_builtin_datasets, state)
             yield
             state.stopping.set()
+        await run_in_threadpool(tracing.close)
 
     app = FastAPI(
         title="Potstill",
@@ -68,19 +77,20 @@ def create_app(settings: Settings, *, pace: StreamPace | None = None) -> FastAPI
         # Redirects would be built from the Host header, which is a stranger's text.
         redirect_slashes=False,
         generate_unique_id_function=openapi.operation_id,
+        telemetry=request_telemetry(tracing),
     )
     for router in ROUTERS:
         app.include_router(router)
     problems.install(app)
     openapi.install(app)
     app.add_middleware(JsonBodies)
-    app.add_middleware(RequestBoundary, metrics=metrics)  # added last: outermost
+    app.add_middleware(RequestBoundary, metrics=metrics, tracing=tracing)  # added last: outermost
     return app
 
 
 def app_from_environment() -> FastAPI:
     """Make the app from POTSTILL_ variables: `uvicorn --factory api.main:app_from_environment`."""
-    return create_app(Settings())
+    return create_app(Settings(), tracing=open_tracing(SERVICE, os.environ))
 
 
 def _offer_builtin_datasets(state: AppState) -> None:

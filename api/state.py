@@ -18,6 +18,7 @@ from kdstore.objects import ObjectStore
 from kdstore.queue import make_celery
 from kdstore.settings import Settings
 from kdstore.signed_links import SignedLinks, open_links
+from kdstore.tracing import Tracing
 
 STREAM_POLL_SECONDS = 1.0
 STREAM_HEARTBEAT_SECONDS = 15.0
@@ -49,11 +50,14 @@ class AppState:
     pace: StreamPace
     metrics: ApiMetrics
     parts: Parts
+    tracing: Tracing
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
 @contextmanager
-def open_state(settings: Settings, pace: StreamPace, metrics: ApiMetrics) -> Iterator[AppState]:
+def open_state(
+    settings: Settings, pace: StreamPace, metrics: ApiMetrics, tracing: Tracing
+) -> Iterator[AppState]:
     """Open everything; nothing is connected before it is used."""
     engine = make_engine(settings.database)
     queue = make_celery(settings)
@@ -73,6 +77,7 @@ def open_state(settings: Settings, pace: StreamPace, metrics: ApiMetrics) -> Ite
                 pace=pace,
                 metrics=metrics,
                 parts=parts,
+                tracing=tracing,
             )
     finally:
         queue.close()

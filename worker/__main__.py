@@ -9,6 +9,7 @@ from types import FrameType
 
 from kdstore.log import configure
 from kdstore.settings import Settings
+from kdstore.tracing import open_tracing
 from worker.log import FIELDS
 from worker.metrics import MetricsPortTaken
 from worker.service import run_worker
@@ -28,11 +29,14 @@ def main() -> int:
 
     signal.signal(signal.SIGTERM, ask_to_stop)
     signal.signal(signal.SIGINT, ask_to_stop)
+    tracing = open_tracing("potstill-worker", os.environ)
     try:
-        return 0 if run_worker(settings, stop) else 1
+        return 0 if run_worker(settings, stop, tracing) else 1
     except (SpareFailed, MetricsPortTaken) as error:
         _log.error(str(error))  # the trace would say nothing more
         return 1
+    finally:
+        tracing.close()
 
 
 if __name__ == "__main__":

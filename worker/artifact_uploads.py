@@ -40,19 +40,20 @@ def delete_artifacts(runtime: Runtime, artifacts: Sequence[NewArtifact]) -> None
 
 def _upload(runtime: Runtime, fence: Fence, file: ArtifactFile) -> NewArtifact:
     key = artifact_key(job_id=fence.job_id, attempt=fence.attempt, name=file.name)
-    retry(
-        lambda: runtime.objects.put_file(
-            key,
-            file.path,
-            # As the API's own answer names and types it.
-            attributes={
-                "Content-Disposition": f'attachment; filename="{file.name}"',
-                "Content-Type": file.media_type,
-            },
-        ),
-        abandon=runtime.abandon,
-        max_seconds=_RETRY_SECONDS,
-    )
+    with runtime.tracing.span("upload artifact", artifact=file.name, size_bytes=file.size_bytes):
+        retry(
+            lambda: runtime.objects.put_file(
+                key,
+                file.path,
+                # As the API's own answer names and types it.
+                attributes={
+                    "Content-Disposition": f'attachment; filename="{file.name}"',
+                    "Content-Type": file.media_type,
+                },
+            ),
+            abandon=runtime.abandon,
+            max_seconds=_RETRY_SECONDS,
+        )
     return NewArtifact(
         name=file.name,
         object_key=key,

@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from kdcore.progress import CheckpointSaved
 from kdstore import jobs
 from kdstore.errors import AttemptLost, KdstoreError, StorageUnavailable
 from kdstore.log import thread_with_log_fields
+from kdstore.tracing import Span
 from worker.retries import write
 from worker.runtime import Runtime
 
@@ -88,7 +90,8 @@ class CheckpointUploads:
     def _run(self) -> None:
         while (checkpoint := self._next()) is not None:
             try:
-                self._store(checkpoint)
+                with self._span_of(checkpoint.saved):
+                    self._store(checkpoint)
             except AttemptLost:
                 return  # the watch has seen it, or sees it soon
             except (KdstoreError, SQLAlchemyError, OSError) as error:
@@ -105,6 +108,15 @@ class CheckpointUploads:
             checkpoint, self._waiting = self._waiting, None
             self._is_busy = checkpoint is not None
             return checkpoint
+
+    def _span_of(self, saved: CheckpointSaved) -> AbstractContextManager[Span]:
+        return self._runtime.tracing.span(
+            "upload checkpoint",
+            run=saved.run,
+            training_stage=saved.training_stage,
+            step=saved.step,
+            size_bytes=saved.size_bytes,
+        )
 
     def _store(self, checkpoint: HeldCheckpoint) -> None:
         saved = checkpoint.saved

@@ -50,7 +50,10 @@ def validate(runtime: Runtime, subject: Subject, subject_id: str) -> None:
     if fence is None:
         _log.debug("nothing to validate", extra={"subject_id": subject_id})
         return
-    with log_fields(worker=runtime.name, subject_id=subject_id):
+    with (
+        log_fields(worker=runtime.name, subject_id=subject_id),
+        runtime.tracing.span(f"validate {subject}", subject_id=subject_id, worker=runtime.name),
+    ):
         try:
             Validation(runtime, fence).run()
         except ValidationLost:

@@ -2,6 +2,8 @@
 
 FIELDS = (
     "request_id",
+    "trace_id",
+    "span_id",
     "worker",
     "device",
     "job_id",

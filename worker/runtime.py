@@ -10,6 +10,7 @@ from kdstore.db import SessionFactory
 from kdstore.errors import QueueUnavailable
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
+from kdstore.tracing import NO_TRACING, Tracing
 from worker.child import ChildSpawner
 from worker.inputs import InputCache
 from worker.metrics import WorkerMetrics
@@ -77,6 +78,7 @@ class Runtime:
     spare: SpareTrainer
     postbox: Postbox
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    tracing: Tracing = NO_TRACING
     stopping: threading.Event = field(default_factory=threading.Event)
     """Set when the worker is to stop: children are asked to stop, jobs are handed back."""
     abandon: threading.Event = field(default_factory=threading.Event)

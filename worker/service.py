@@ -13,6 +13,7 @@ from kdstore.db import make_engine, make_session_factory
 from kdstore.objects import ObjectStore
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUE, TRAINING_QUEUES, make_celery, publish
 from kdstore.settings import Settings
+from kdstore.tracing import NO_TRACING, Tracing
 from worker.app import Lane, allow_consuming, stop_consuming
 from worker.capacity import measure_capacity
 from worker.child import ChildSpawner
@@ -36,14 +37,14 @@ _AFTER_GRACE_SECONDS = 3.0
 _ABANDON_SECONDS = 1.5
 
 
-def run_worker(settings: Settings, stop: threading.Event) -> bool:
+def run_worker(settings: Settings, stop: threading.Event, tracing: Tracing = NO_TRACING) -> bool:
     """Work until `stop` is set, then hand everything back; True if all ended in time.
 
     Raises:
         SpareFailed: training processes cannot be started here.
         MetricsPortTaken: another process listens where metrics were to be served.
     """
-    with _runtime(settings, stop) as runtime:
+    with _runtime(settings, stop, tracing) as runtime:
         if runtime is None:
             return True
         slots = {TRAINING_QUEUE: Slot(), INGEST_QUEUE: Slot()}
@@ -97,7 +98,9 @@ def _join(working: Sequence[Lane | SelfService], *, timeout_seconds: float) -> b
 
 
 @contextmanager
-def _runtime(settings: Settings, stop: threading.Event) -> Iterator[Runtime | None]:
+def _runtime(
+    settings: Settings, stop: threading.Event, tracing: Tracing
+) -> Iterator[Runtime | None]:
     """Make what the parts of a worker share; None if it is to stop before it could begin."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     num_threads = settings.training_threads or len(os.sched_getaffinity(0))
@@ -135,5 +138,6 @@ def _runtime(settings: Settings, stop: threading.Event) -> Iterator[Runtime | No
                 postbox=Postbox(
                     lambda task, subject_id, queue: publish(sender, task, subject_id, queue=queue)
                 ),
+                tracing=tracing,
             )
         )

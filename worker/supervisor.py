@@ -4,6 +4,7 @@ import contextlib
 import errno
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -17,6 +18,7 @@ from kdstore.errors import AttemptLost, NotFound, StorageError
 from kdstore.jobs import ExitCause, JobError, JobStatus
 from kdstore.log import log_fields
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES
+from kdstore.tracing import NO_SPAN, Span, attempt_of
 from worker.artifact_uploads import delete_artifacts, upload_artifacts
 from worker.builtin_datasets import ensure_ready
 from worker.messages import Finished, Stopped
@@ -46,6 +48,7 @@ class Delivered:
 
 def run_next(runtime: Runtime) -> None:
     """Claim the job whose turn it is, and see one attempt at it to its end; or do nothing."""
+    began_at = datetime.now(UTC)
     claim = write(
         runtime.session_factory,
         lambda session: jobs.claim_next(
@@ -66,12 +69,25 @@ def run_next(runtime: Runtime) -> None:
         attempt=claim.fence.attempt,
         request_id=claim.request_id,
     ):
-        _run_attempt(runtime, claim)
+        _run_attempt(runtime, claim, began_at=began_at)
 
 
-def _run_attempt(runtime: Runtime, claim: jobs.Claim) -> None:
+def _run_attempt(runtime: Runtime, claim: jobs.Claim, *, began_at: datetime) -> None:
+    fence, tracing = claim.fence, runtime.tracing
     try:
-        Attempt(runtime, claim).run()
+        with tracing.span(
+            "attempt",
+            place=attempt_of(fence.job_id, fence.attempt),
+            kind="consumer",
+            started_at=began_at,
+            job_id=fence.job_id,
+            attempt=fence.attempt,
+            worker=runtime.name,
+            device=runtime.device,
+        ) as span:
+            with tracing.span("claim", started_at=began_at):
+                pass  # it is over; which job it was for, is known only now
+            Attempt(runtime, claim, span).run()
     except AttemptLost:
         _log.info("attempt lost")
     finally:
@@ -82,9 +98,10 @@ def _run_attempt(runtime: Runtime, claim: jobs.Claim) -> None:
 class Attempt:
     """One attempt that owns its job."""
 
-    def __init__(self, runtime: Runtime, claim: jobs.Claim) -> None:
+    def __init__(self, runtime: Runtime, claim: jobs.Claim, span: Span = NO_SPAN) -> None:
         self._runtime = runtime
         self._claim = claim
+        self._span = span
         self._fence = claim.fence
         self._trained = TrainedTime()
 
@@ -131,13 +148,14 @@ class Attempt:
 
     def _train(self, spec: AnyJob, folder: Path, watch: AttemptWatch) -> Outcome:
         runtime = self._runtime
-        for dataset in spec.datasets:
-            ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)
-        order = retry(
-            lambda: make_order(runtime, self._claim, spec, folder=folder),
-            abandon=runtime.abandon,
-            max_seconds=_INPUT_RETRY_SECONDS,
-        )
+        with runtime.tracing.span("prepare inputs", kind_of_job=spec.kind):
+            for dataset in spec.datasets:
+                ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)
+            order = retry(
+                lambda: make_order(runtime, self._claim, spec, folder=folder),
+                abandon=runtime.abandon,
+                max_seconds=_INPUT_RETRY_SECONDS,
+            )
         if watch.reason is not None:
             return Stopped(step=0)
         return train(
@@ -156,7 +174,8 @@ class Attempt:
             lambda session: jobs.set_stage(session, fence, StageStarted(stage="uploading")),
             abandon=runtime.abandon,
         )
-        return Delivered(finished, upload_artifacts(runtime, fence, finished.artifacts))
+        with runtime.tracing.span("upload artifacts", num_files=len(finished.artifacts)):
+            return Delivered(finished, upload_artifacts(runtime, fence, finished.artifacts))
 
     def _system_failure(
         self, watch: AttemptWatch, code: str, message: str, *, cause: ExitCause = "system_error"
@@ -173,9 +192,12 @@ class Attempt:
             lambda session: self._write_end(session, outcome, reason),
             abandon=runtime.abandon,
         )
-        facts = {"status": status, "cause": _cause(outcome, reason)}
+        facts: dict[str, str] = {"status": status, "cause": _cause(outcome, reason)}
         _log.info("attempt ended", extra=facts)
         runtime.metrics.attempt_ended(_exit_cause(outcome, reason, status))
+        self._span.note(**facts)
+        if isinstance(outcome, Failure):
+            self._span.fail(outcome.error.code)
         if status == "queued":
             queue = TRAINING_QUEUES[self._claim.wanted_device]
             runtime.postbox.post(TRAIN_JOB, self._fence.job_id, queue)

@@ -9,6 +9,7 @@ from kdstore import idempotency, jobs, upload_bytes, uploads, validation, worker
 from kdstore.db import transaction
 from kdstore.errors import KdstoreError, StorageError
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES, VALIDATE_DATASET, VALIDATE_MODEL
+from kdstore.tracing import attempt_of
 from worker.builtin_datasets import request_builtins
 from worker.contact import DatabaseContact
 from worker.runtime import Runtime
@@ -71,8 +72,27 @@ def _sweep_jobs(runtime: Runtime) -> None:
     ):
         for job_id in job_ids:
             _log.warning("lost attempt closed", extra={"job_id": job_id, "cause": cause})
+    for attempt in swept.lost:
+        _tell_lost(runtime, attempt)
     for job in swept.to_publish:
         runtime.postbox.post(TRAIN_JOB, job.id, TRAINING_QUEUES[job.wanted_device])
+
+
+def _tell_lost(runtime: Runtime, attempt: jobs.LostAttempt) -> None:
+    """Tell the span that the silent worker never will: what it told already lies below it."""
+    place = attempt_of(attempt.job_id, attempt.number)
+    with runtime.tracing.span(
+        "attempt",
+        place=place,
+        kind="consumer",
+        started_at=attempt.started_at,
+        job_id=attempt.job_id,
+        attempt=attempt.number,
+        worker=attempt.worker,
+        device=attempt.device,
+        cause="lost",
+    ) as span:
+        span.fail("lost")
 
 
 def _sweep_validations(runtime: Runtime) -> None:

@@ -21,6 +21,7 @@ from worker.oom_kills import OomEvidence
 from worker.outcomes import LastWord, Outcome, outcome_of
 from worker.progress import FLUSH_SECONDS, Relay, TrainedTime
 from worker.runtime import Runtime
+from worker.stage_spans import StageSpans
 from worker.watch import AttemptWatch
 
 _LAST_UPLOAD_SECONDS = 60.0
@@ -75,25 +76,29 @@ def _listen_to_child(
 def _listen(runtime: Runtime, child: Child, relay: Relay, *, batch_size: int) -> LastWord:
     """Relay what the child tells until it closes its end; return its last word."""
     last: LastWord = None
-    while True:
-        try:
-            message = child.receive(timeout_seconds=FLUSH_SECONDS)
-        except ChildGone:
-            relay.flush()
-            return last
-        match message:
-            case Finished() | Failed() | Stopped():
-                last = message
-            case None | Ready() | ModelAccepted() | DatasetAccepted() | Rejected():
-                pass  # nothing that concerns a job
-            case _:
-                if message == _LAST_STAGE:
-                    # What must not be disturbed, training and timing, is over.
-                    runtime.spare.start()
-                if isinstance(message, Progress):
-                    runtime.metrics.trained(message, batch_size=batch_size)
-                relay.take(message)
-        relay.flush_if_due()
+    with StageSpans(runtime.tracing) as stages:
+        while True:
+            try:
+                message = child.receive(timeout_seconds=FLUSH_SECONDS)
+            except ChildGone:
+                stages.end(last)
+                relay.flush()
+                return last
+            match message:
+                case Finished() | Failed() | Stopped():
+                    last = message
+                case None | Ready() | ModelAccepted() | DatasetAccepted() | Rejected():
+                    pass  # nothing that concerns a job
+                case _:
+                    if message == _LAST_STAGE:
+                        # What must not be disturbed, training and timing, is over.
+                        runtime.spare.start()
+                    if isinstance(message, StageStarted):
+                        stages.enter(message)
+                    if isinstance(message, Progress):
+                        runtime.metrics.trained(message, batch_size=batch_size)
+                    relay.take(message)
+            relay.flush_if_due()
 
 
 def _batch_size(spec: AnyJob) -> int:

@@ -67,7 +67,7 @@ def create_job(
             request_id=writer.request_id,
         )
         queue = TRAINING_QUEUES[job.resources.device]
-        writer.publish(TRAIN_JOB, created.id, queue)
+        writer.publish(TRAIN_JOB, created.id, queue, begins_trace=True)
         return Created(201, created, location=f"/v1/jobs/{created.id}")
 
     return creating.answer(writer, create)

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import ApiMetrics
 from api.problems import CLIENT_GONE, unexpected_response
 from kdstore.log import log_fields
+from kdstore.tracing import Tracing
 
 _LOG = logging.getLogger("potstill.api.requests")
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -22,9 +23,10 @@ _LOGGED_PARAMETERS = ("job_id", "model_id", "dataset_id", "upload_id", "key_id")
 class RequestBoundary:
     """Outermost: nothing raised inside gets past it before an answer has begun."""
 
-    def __init__(self, app: ASGIApp, *, metrics: ApiMetrics) -> None:
+    def __init__(self, app: ASGIApp, *, metrics: ApiMetrics, tracing: Tracing) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, as ASGI asks."""
@@ -33,7 +35,8 @@ class RequestBoundary:
             return
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        with log_fields(request_id=request_id):
+        # FastAPI's span of this request is around all of its middleware.
+        with log_fields(request_id=request_id, **self._tracing.ids()):
             await self._serve(scope, receive, send, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from pydantic import BaseModel
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
 from kdstore.log import JsonFormatter, log_fields
+from kdstore.otel import OtelTracing
+from kdstore.tracing import attempt_of, root_of
 from tests.worker.jobs_on_digits import JobBook, small_job
 from worker.child import ChildSpawner
 from worker.log import FIELDS
@@ -59,6 +62,21 @@ def test_lines_of_an_attempt_lead_back_to_the_request(
     for line in lines:
         assert (line["request_id"], line["job_id"]) == ("trace-7", job_id), line
         assert (line["attempt"], line["worker"]) == (1, runtime.name), line
+
+
+def test_lines_of_an_attempt_name_its_trace_where_traces_are_told(
+    runtime: Runtime, book: JobBook, lines: list[Line]
+) -> None:
+    tracing = OtelTracing("potstill-worker", exporters=[])
+    job_id = book.create(small_job(num_epochs=40))
+    run_next(replace(runtime, tracing=tracing))
+    tracing.close()
+    assert {"attempt started", "checkpoint stored", "attempt ended"} <= {
+        line["message"] for line in lines
+    }
+    assert {line["trace_id"] for line in lines} == {f"{root_of(job_id).trace_id:032x}"}
+    (ended,) = (line for line in lines if line["message"] == "attempt ended")
+    assert ended["span_id"] == f"{attempt_of(job_id, 1).span_id:016x}"
 
 
 class NoOrder(BaseModel):
