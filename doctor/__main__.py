@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,7 @@ from doctor.connections import examine_api, examine_broker, examine_objects
 from doctor.database import examine_database
 from doctor.findings import Finding, as_json, as_table, has_failed
 from doctor.machine import examine_disk, examine_torch
+from doctor.traces import examine_traces
 from kdstore.settings import Settings
 
 
@@ -41,6 +43,7 @@ def examine(*, url: str = "", is_quick: bool = False) -> Iterator[Finding]:
     yield examine_objects(settings)
     yield examine_disk(settings)
     yield examine_api(url or settings.address)
+    yield examine_traces(os.environ)
     if not is_quick:
         yield from examine_torch(settings)
 
