@@ -27,7 +27,7 @@ RUN cp -r /src /dependencies && install -d /dependencies/kdcore \
 
 FROM build AS api-build
 RUN --mount=type=cache,target=/root/.cache/pip \
-    pip install -c constraints.txt '/dependencies[api,client]'
+    pip install -c constraints.txt '/dependencies[api,client,otel]'
 COPY kdcore kdcore
 COPY kdstore kdstore
 COPY kdclient kdclient
@@ -41,7 +41,7 @@ FROM build AS worker-build
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install -c constraints.txt --no-deps --index-url "$TORCH_INDEX" torch torchvision \
-    && pip install -c constraints.txt '/dependencies[worker]'
+    && pip install -c constraints.txt '/dependencies[worker,otel]'
 COPY kdcore kdcore
 COPY kdstore kdstore
 COPY worker worker

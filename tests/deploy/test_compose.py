@@ -117,6 +117,13 @@ def test_environment_holds_settings_only(name: str) -> None:
     assert known - FIXED <= given  # whatever may be set, may be set in .env
 
 
+@pytest.mark.parametrize("name", ["api", "worker-cpu", "worker-gpu"])
+def test_traces_are_asked_for_by_what_stands_in_env_alone(name: str) -> None:
+    given = {key: value for key, value in SERVICES[name]["environment"].items() if "OTEL" in key}
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in given
+    assert set(given.values()) == {None}
+
+
 def test_every_setting_is_in_the_example() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     for field in Settings.model_fields:

@@ -21,7 +21,7 @@ STAGES = read_stages()
 IMAGES = ("api", "worker", "proxy")
 
 # All that the image's programs import, also late: the drivers behind the URLs of production.
-DRIVERS = ("kombu.transport.redis", "kombu.transport.pyamqp", "psycopg", "obstore")
+DRIVERS = ("kombu.transport.redis", "kombu.transport.pyamqp", "psycopg", "obstore", "kdstore.otel")
 PROGRAMS = {
     "api": (
         "api.__main__",
@@ -41,7 +41,7 @@ PROGRAMS = {
     ),
 }
 # Taken along by others where they happen to be installed, and not needed.
-OPTIONAL = {"opentelemetry-api", "potstill", "pyyaml", "setuptools"}
+OPTIONAL = {"opentelemetry-api", "potstill", "psutil", "pyyaml", "setuptools"}
 
 each_program_image = pytest.mark.parametrize("image", PROGRAMS)
 

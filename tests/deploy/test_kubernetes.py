@@ -176,6 +176,14 @@ def test_nothing_may_come_or_go_unless_a_policy_says_so() -> None:
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+def test_collector_of_traces_can_be_reached_where_its_address_is_shown() -> None:
+    (policy,) = (each for each in MANIFESTS if each["metadata"]["name"] == "traces")
+    (way,) = policy["spec"]["egress"]
+    (port,) = way["ports"]
+    settings = (KUBERNETES / "base" / "settings.env").read_text()
+    assert f"# OTEL_EXPORTER_OTLP_ENDPOINT=http://collector.monitoring:{port['port']}\n" in settings
+
+
 def test_scalers_name_deployments() -> None:
     scalers = [
         each for each in MANIFESTS if each["kind"] in {"HorizontalPodAutoscaler", "ScaledObject"}
