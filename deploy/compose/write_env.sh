@@ -29,5 +29,7 @@ REDIS_PASSWORD=$(secret)
 S3_ACCESS_KEY=$(secret | cut -c1-20)
 S3_SECRET_KEY=$(secret)
 GRAFANA_PASSWORD=$(secret)
+# What Prometheus sends to /metrics.
+POTSTILL_METRICS_TOKEN=$(secret)
 END
 echo "Wrote $file. Keep a copy where you keep secrets: PostgreSQL remembers its password."

@@ -1,6 +1,9 @@
 """docker-compose.yml is valid and holds no password; each container may do what it must."""
 
+import os
 import re
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -8,7 +11,7 @@ import pytest
 from check_jsonschema.builtin_schemas import get_builtin_schema
 
 from kdstore.settings import Settings
-from tests.deploy.files import ROOT, read_compose, read_stages
+from tests.deploy.files import MONITORING, ROOT, read_compose, read_stages, read_yaml
 
 COMPOSE = read_compose()
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -115,6 +118,43 @@ def test_environment_holds_settings_only(name: str) -> None:
     given = {key for key in SERVICES[name]["environment"] if key.startswith("POTSTILL_")}
     assert given <= known
     assert known - FIXED <= given  # whatever may be set, may be set in .env
+
+
+def test_proxy_does_not_let_the_metrics_out() -> None:
+    lines = (ROOT / "deploy" / "compose" / "Caddyfile").read_text(encoding="utf-8").splitlines()
+    directives = [line.strip() for line in lines]
+    assert "@metrics path /metrics" in directives
+    assert "respond @metrics 404" in directives
+
+
+@pytest.mark.parametrize("given", [{"POTSTILL_METRICS_TOKEN": "0123456789abcdef"}, {}])
+def test_prometheus_has_the_token_of_the_api_in_the_file_that_it_reads(
+    given: dict[str, str], tmp_path: Path
+) -> None:
+    service = SERVICES["prometheus"]
+    assert service["environment"]["POTSTILL_METRICS_TOKEN"] is None
+    assert SERVICES["api"]["environment"]["POTSTILL_METRICS_TOKEN"] is None
+    (script,) = service["command"]
+    jobs = read_yaml(MONITORING / "prometheus.yml")["scrape_configs"]
+    (job,) = (each for each in jobs if each["job_name"] == "api")
+    file = Path(job["authorization"]["credentials_file"])
+    assert any(mount.startswith(f"{file.parent}:") for mount in service["tmpfs"])
+    # As the container does it, elsewhere, and with another program in Prometheus' place.
+    here = script.replace("$$", "$").replace(str(file.parent), str(tmp_path))
+    done = subprocess.run(
+        [*service["entrypoint"], here.replace("exec /bin/prometheus", "exec echo")],
+        env={"PATH": os.environ["PATH"], "PROMETHEUS_RETENTION": "9d", **given},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / file.name).read_text() == given.get("POTSTILL_METRICS_TOKEN", "")
+    assert (tmp_path / file.name).stat().st_mode & 0o777 == 0o600
+    assert done.stdout.split() == [
+        "--config.file=/etc/prometheus/prometheus.yml",
+        "--storage.tsdb.path=/prometheus",
+        "--storage.tsdb.retention.time=9d",
+    ]
 
 
 @pytest.mark.parametrize("name", ["api", "worker-cpu", "worker-gpu"])

@@ -176,6 +176,43 @@ def test_nothing_may_come_or_go_unless_a_policy_says_so() -> None:
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
 
 
+def paths_let_in(path: str) -> list[str]:
+    """The rules of the ingress that let a path in, as Kubernetes reads them."""
+    (ingress,) = (each for each in MANIFESTS if each["kind"] == "Ingress")
+    (rule,) = ingress["spec"]["rules"]
+    return [
+        each["path"]
+        for each in rule["http"]["paths"]
+        if path == each["path"]
+        or (each["pathType"] == "Prefix" and path.startswith(f"{each['path'].rstrip('/')}/"))
+    ]
+
+
+def test_ingress_lets_in_every_route_but_the_metrics() -> None:
+    # OpenAPI's own route is FastAPI's.
+    routes = {getattr(route, "path", "") for router in ROUTERS for route in router.routes}
+    assert "/metrics" in routes
+    for path in routes | {"/openapi.json"}:
+        assert bool(paths_let_in(path)) == (path != "/metrics"), path
+
+
+def test_prometheus_sends_the_token_that_the_api_asks_for() -> None:
+    (monitor,) = (
+        each
+        for each in MANIFESTS
+        if each["kind"] == "PodMonitor" and each["metadata"]["name"] == "api"
+    )
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    credentials = endpoint["authorization"]["credentials"]
+    assert "metrics_token" in Settings.model_fields
+    assert credentials == {"name": "potstill-credentials", "key": "POTSTILL_METRICS_TOKEN"}
+    (api,) = (each for each in WORKLOADS if each["metadata"]["name"] == "api")
+    (container,) = pod_of(api)["containers"]
+    assert {"secretRef": {"name": credentials["name"]}} in container["envFrom"]
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert f"--from-literal {credentials['key']}=" in page
+
+
 def test_collector_of_traces_can_be_reached_where_its_address_is_shown() -> None:
     (policy,) = (each for each in MANIFESTS if each["metadata"]["name"] == "traces")
     (way,) = policy["spec"]["egress"]

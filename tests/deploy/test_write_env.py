@@ -31,6 +31,14 @@ def test_every_required_variable_gets_a_secret_of_its_own(tmp_path: Path) -> Non
     assert all(re.fullmatch(r"[0-9a-f]{20,}", secret) for secret in secrets)
 
 
+def test_metrics_are_protected_from_the_start(tmp_path: Path) -> None:
+    write(tmp_path / "one")
+    write(tmp_path / "two")
+    tokens = {read(tmp_path / name)["POTSTILL_METRICS_TOKEN"] for name in ("one", "two")}
+    assert len(tokens) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{48}", token) for token in tokens)
+
+
 def test_only_its_owner_reads_it(tmp_path: Path) -> None:
     write(tmp_path / ".env")
     assert (tmp_path / ".env").stat().st_mode & 0o777 == 0o600
