@@ -4,6 +4,7 @@ B batch.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -14,11 +15,14 @@ from kdcore.models.dry_run import dry_run
 from kdcore.spec.networks import NetworkDescription
 
 _BATCH = 2
+# A job asks several times, about its few networks: to check it, and for every run that it plans.
+_REMEMBERED = 32
 
 Seen = dict[str, list[object]]
 """By name, in the order of the forward pass, every value that was seen under it."""
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def tappable_layers(description: NetworkDescription) -> tuple[LayerShape, ...]:
     """List what can be tapped: one tensor per image and name, in the order of a forward pass.
 

@@ -63,6 +63,13 @@ def test_module_that_runs_twice_in_one_pass_is_left_out() -> None:
     assert shapes["layer1.0"] == (64, 8, 8)
 
 
+def test_layers_of_an_equal_network_are_not_worked_out_again() -> None:
+    first = tappable_layers(_describe(ResnetCifar(depth=14)))
+
+    assert tappable_layers(_describe(ResnetCifar(depth=14))) is first
+    assert tappable_layers(_describe(ResnetCifar(depth=20))) != first
+
+
 def test_every_listed_name_is_a_module_with_that_output_or_input() -> None:
     description = _describe(ResnetCifar(depth=8))
     network = build_network(description).eval()
