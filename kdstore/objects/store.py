@@ -1,54 +1,30 @@
-"""Object storage over obstore: a local folder, memory, S3, GCS or Azure, chosen by URL alone."""
+"""Objects by key in a local folder, memory, S3, GCS or Azure, over obstore."""
 
 import hashlib
 import os
 import secrets
-import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
-from urllib.parse import unquote, urlsplit
+from typing import IO, Literal
 
 import obstore
-from obstore.exceptions import BaseError
-from obstore.store import AzureStore, GCSStore, LocalStore, MemoryStore, S3Store, from_url
+from obstore.store import LocalStore, MemoryStore
 
-from kdstore.errors import ObjectNotFound, StorageUnavailable
-
-if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+from kdstore.errors import ObjectNotFound
+from kdstore.objects.durable import sync_to_disk
+from kdstore.objects.failures import Failures
+from kdstore.objects.opening import Store, open_store
 
 CHUNK_BYTES = 1024 * 1024
 _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 _LOCAL_BYTES = 512 * 1024
 _LISTED_AT_ONCE = 500
 
-# Storage that drops a connection or answers 5xx is asked again, for half a minute at most. A wait
-# is drawn from between the first one and three times the one before; ten last about 20 seconds.
-# A large object may take long, as long as some of it keeps coming.
-_CLIENT: "ClientConfig" = {
-    "allow_http": True,  # only an endpoint that the operator wrote as http:// makes use of it
-    "connect_timeout": timedelta(seconds=5),
-    "read_timeout": timedelta(seconds=20),
-    "timeout": timedelta(hours=1),
-}
-_RETRIES: "RetryConfig" = {
-    "backoff": {
-        "init_backoff": timedelta(seconds=0.2),
-        "max_backoff": timedelta(seconds=5),
-        "base": 3,
-    },
-    "max_retries": 10,
-    "retry_timeout": timedelta(seconds=30),
-}
-
 # Names of HTTP headers, and their values.
 Attributes = dict[str, str]
-
-_Store = AzureStore | GCSStore | LocalStore | MemoryStore | S3Store
 
 
 @dataclass(frozen=True)
@@ -76,16 +52,15 @@ class ObjectStore:
     `StorageUnavailable` when storage fails; no vendor's error gets out. Safe to share by threads.
     """
 
-    def __init__(self, store: _Store) -> None:
+    def __init__(self, store: Store) -> None:
         self._store = store
         self._folder = store.prefix if isinstance(store, LocalStore) else None
-        self._counting = threading.Lock()
-        self._num_failures = 0
+        self._failures = Failures()
 
     @property
     def num_failures(self) -> int:
         """How many times storage has failed, each after all its repeated requests."""
-        return self._num_failures
+        return self._failures.count
 
     @classmethod
     def from_url(cls, url: str, *, endpoint: str | None = None) -> "ObjectStore":
@@ -94,28 +69,7 @@ class ObjectStore:
         Credentials of cloud storage come from the environment, as each cloud's own tools take
         them; so does the endpoint of S3, unless it is given here.
         """
-        parts = urlsplit(url)
-        if parts.scheme == "file":
-            folder = Path(unquote(parts.path))
-            folder.mkdir(parents=True, exist_ok=True)
-            return cls(LocalStore(folder))
-        if parts.scheme == "memory":
-            return cls(MemoryStore())
-        try:
-            store = _open_cloud(url, endpoint)
-        except BaseError as error:
-            raise StorageUnavailable(
-                f"POTSTILL_OBJECTS_URL with {parts.scheme}:// cannot be opened. Check it, and the "
-                "variables that its cloud needs, such as AZURE_STORAGE_ACCOUNT_NAME.",
-                key="",
-            ) from error
-        if not isinstance(store, AzureStore | GCSStore | S3Store):
-            raise StorageUnavailable(
-                f"POTSTILL_OBJECTS_URL names {parts.scheme}://, which cannot be written. "
-                "Use file, s3, gs, or az.",
-                key="",
-            )
-        return cls(store)
+        return cls(open_store(url, endpoint=endpoint))
 
     @property
     def can_sign(self) -> bool:
@@ -143,7 +97,7 @@ class ObjectStore:
         # Not `obstore.put` of an iterator: it would run the iterator inside its own event loop,
         # where nothing else may be read from obstore. The writer drops what it has on an error.
         with (
-            self._translated(key, reads=False),
+            self._failures.translated(key, reads=False),
             obstore.open_writer(
                 self._store, key, buffer_size=self._part_bytes, max_concurrency=2
             ) as writer,
@@ -154,7 +108,7 @@ class ObjectStore:
 
     async def put_stream_async(self, key: str, chunks: AsyncIterator[bytes]) -> None:
         """Do as `put_stream`, for a request body that arrives asynchronously."""
-        with self._translated(key, reads=False):
+        with self._failures.translated(key, reads=False):
             await obstore.put_async(
                 self._store, key, chunks, chunk_size=self._part_bytes, max_concurrency=2
             )
@@ -162,13 +116,13 @@ class ObjectStore:
 
     def head(self, key: str) -> ObjectHead:
         """Read size and ETag."""
-        with self._translated(key):
+        with self._failures.translated(key):
             meta = obstore.head(self._store, key)
         return ObjectHead(key=key, size_bytes=meta["size"], etag=meta["e_tag"])
 
     def list_objects(self) -> Iterator[tuple["ListedObject", ...]]:
         """List everything in storage, a few hundred objects at once, in no order."""
-        with self._translated(""):
+        with self._failures.translated(""):
             for batch in obstore.list(self._store, chunk_size=_LISTED_AT_ONCE):
                 yield tuple(
                     ListedObject(meta["path"], meta["size"], meta["last_modified"])
@@ -194,7 +148,7 @@ class ObjectStore:
         end = size_bytes if end is None else min(end, size_bytes)
         if start >= end:
             return iter(())
-        with self._translated(key):
+        with self._failures.translated(key):
             result = obstore.get(self._store, key, options={"range": (start, end)})
         return self._chunks(key, result.stream(min_chunk_size=chunk_bytes))
 
@@ -222,7 +176,7 @@ class ObjectStore:
 
     def delete(self, key: str) -> None:
         """Delete an object; one that is not there is fine."""
-        with suppress(ObjectNotFound), self._translated(key):
+        with suppress(ObjectNotFound), self._failures.translated(key):
             obstore.delete(self._store, key)
 
     def delete_prefix(self, prefix: str) -> int:
@@ -238,7 +192,7 @@ class ObjectStore:
 
     def list_sizes(self, prefix: str) -> dict[str, int]:
         """List the keys under `prefix/` with the bytes of each object."""
-        with self._translated(prefix):
+        with self._failures.translated(prefix):
             return {
                 meta["path"]: meta["size"]
                 for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE)
@@ -269,7 +223,7 @@ class ObjectStore:
         self, key: str, data: bytes | IO[bytes], *, attributes: Attributes | None = None
     ) -> None:
         kept = attributes if attributes is not None and self.can_sign else None
-        with self._translated(key, reads=False):
+        with self._failures.translated(key, reads=False):
             obstore.put(
                 self._store,
                 key,
@@ -281,52 +235,17 @@ class ObjectStore:
         self._sync_to_disk(key)
 
     def _sync_to_disk(self, key: str) -> None:
-        """Make a local object outlive a power cut: obstore renames into place but does not sync."""
-        if self._folder is None:
-            return
-        path = self._folder / key
-        folders = [path.parent, *path.parent.parents]
-        inside = folders[: folders.index(self._folder) + 1]
-        with self._translated(key):
-            for place in (path, *inside):
-                descriptor = os.open(place, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+        if self._folder is not None:
+            with self._failures.translated(key):
+                sync_to_disk(self._folder / key, folder=self._folder)
 
     def _sign(self, method: Literal["GET", "PUT"], key: str, expires_seconds: int) -> str:
         if isinstance(self._store, LocalStore | MemoryStore):
             raise TypeError("asked for a link of storage that cannot sign")
-        with self._translated(key):
+        with self._failures.translated(key):
             return obstore.sign(self._store, method, key, timedelta(seconds=expires_seconds))
 
-    @contextmanager
-    def _translated(self, key: str, *, reads: bool = True) -> Iterator[None]:
-        """Turn vendors' errors into ours. What the source of a write raises is left as it is."""
-        try:
-            yield
-        except BaseError as error:
-            raise self._failure(key) from error
-        except OSError as error:
-            if not reads:
-                raise
-            if isinstance(error, FileNotFoundError):
-                raise ObjectNotFound(key) from error
-            raise self._failure(key) from error
-
-    def _failure(self, key: str) -> StorageUnavailable:
-        with self._counting:
-            self._num_failures += 1
-        return StorageUnavailable(f"Object storage failed for {key!r}.", key=key)
-
     def _chunks(self, key: str, stream: Iterable[bytes]) -> Iterator[bytes]:
-        with self._translated(key):
+        with self._failures.translated(key):
             for chunk in stream:
                 yield bytes(chunk)
-
-
-def _open_cloud(url: str, endpoint: str | None) -> object:
-    if endpoint is None:
-        return from_url(url, client_options=_CLIENT, retry_config=_RETRIES)
-    return from_url(url, client_options=_CLIENT, retry_config=_RETRIES, endpoint=endpoint)
