@@ -8,5 +8,14 @@ from migrations.commands import (
     head_revision,
     upgrade,
 )
+from migrations.losses import DataWouldBeLost
 
-__all__ = ["TablesInUse", "current_revision", "downgrade", "find_drift", "head_revision", "upgrade"]
+__all__ = [
+    "DataWouldBeLost",
+    "TablesInUse",
+    "current_revision",
+    "downgrade",
+    "find_drift",
+    "head_revision",
+    "upgrade",
+]

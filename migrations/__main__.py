@@ -6,6 +6,7 @@ import sys
 from kdstore.db import make_engine
 from kdstore.settings import Settings
 from migrations.commands import TablesInUse, create_revision, downgrade, find_drift, upgrade
+from migrations.losses import DataWouldBeLost
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -15,6 +16,7 @@ def main(arguments: list[str] | None = None) -> int:
     commands.add_parser("upgrade", help="run all migrations that are missing (the default)")
     down = commands.add_parser("downgrade", help="undo migrations down to a revision")
     down.add_argument("revision", help="a revision, -1 for the last one, or base for all")
+    down.add_argument("--lose-data", action="store_true", help="also where that deletes rows")
     commands.add_parser("check", help="fail if the tables differ from the migrated database")
     new = commands.add_parser("new", help="write a migration from what differs")
     new.add_argument("slug", help="a few words that name it, such as add_webhooks")
@@ -24,14 +26,14 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         match options.command:
             case "downgrade":
-                downgrade(engine, revision=options.revision)
+                downgrade(engine, revision=options.revision, may_lose_data=options.lose_data)
             case "check":
                 return _report(find_drift(engine))
             case "new":
                 print(create_revision(engine, slug=options.slug))  # noqa: T201  # a command line
             case _:
                 upgrade(engine)
-    except TablesInUse as error:
+    except (TablesInUse, DataWouldBeLost) as error:
         return _report([str(error)])
     finally:
         engine.dispose()

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 
 from kdstore.tables import Base
+from migrations.losses import MAY_LOSE_DATA
 
 VERSIONS = Path(__file__).parent / "versions"
 
@@ -44,14 +45,18 @@ def upgrade(engine: Engine, *, revision: str = "head") -> None:
         command.upgrade(_config(connection), revision)
 
 
-def downgrade(engine: Engine, *, revision: str) -> None:
+def downgrade(engine: Engine, *, revision: str, may_lose_data: bool = False) -> None:
     """Run the migrations down to `revision`; "base" leaves an empty database.
 
     Raises:
+        DataWouldBeLost: one of them would delete what no upgrade brings back, and nobody said
+            that it may; nothing has changed.
         TablesInUse: it had to wait too long for a table.
     """
     with _migrating(engine) as connection:
-        command.downgrade(_config(connection), revision)
+        config = _config(connection)
+        config.attributes[MAY_LOSE_DATA] = may_lose_data
+        command.downgrade(config, revision)
 
 
 def current_revision(engine: Engine) -> str | None:

@@ -5,6 +5,9 @@ still run on these tables. Add columns as nullable or with a server default, fil
 migration, and drop in the release after the one that stopped using them. No statement waits for
 longer than five seconds on a table in use (`migrations.commands` sets the lock timeout): then all
 is rolled back, and it can be tried again.
+
+Undoing it loses nothing. [Or say what: what the next upgrade cannot bring back is lost only after
+`migrations.losses.refuse_loss` was called, and docs/deployment.md has a line on it.]
 """
 
 import sqlalchemy as sa

@@ -3,10 +3,14 @@
 Release order: migrate first, then start the new code; so the code of the release before must
 still run on these tables. Add columns as nullable or with a server default, fill them in a later
 migration, and drop in the release after the one that stopped using them.
+
+Undoing it loses everything, so it is refused while there is a workspace.
 """
 
 import sqlalchemy as sa
 from alembic import op
+
+from migrations.losses import refuse_loss
 
 revision = "6d0c1f7a92be"
 down_revision = None
@@ -37,6 +41,8 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Go back to the revision before."""
+    num_workspaces = op.get_bind().scalar(sa.text("SELECT count(*) FROM workspaces"))
+    refuse_loss(num_workspaces, "workspace(s) with all uploads, models, datasets, jobs and keys")
     for table in (
         "upload_parts",
         "models",

@@ -2,6 +2,10 @@
 
 Release order: migrate first, then start the new code; so the code of the release before must
 still run on these tables. Every column is nullable or has a server default.
+
+Undoing it loses nothing: what jobs need is in their specs as well, and is read from there when
+this is done again; workers tell what they have every few seconds. While it is undone, any worker
+takes any job, and the turns of workspaces begin anew.
 """
 
 import sqlalchemy as sa
@@ -28,6 +32,31 @@ def upgrade() -> None:
     )
     op.add_column("workers", sa.Column("memory_bytes", sa.BigInteger(), nullable=True))
     op.add_column("workspaces", sa.Column("served_at", sa.DateTime(timezone=True), nullable=True))
+    _read_specs()
+
+
+def _read_specs() -> None:
+    """Fill in what jobs need that this release, or a later one, has queued before a downgrade."""
+    jobs = sa.table(
+        "jobs",
+        sa.column("spec", sa.JSON),
+        sa.column("wanted_device", sa.String),
+        sa.column("num_processes", sa.Integer),
+        sa.column("memory_bytes", sa.BigInteger),
+    )
+    resources = jobs.c.spec["resources"]
+    device = resources["device"].as_string()
+    num_processes = resources["num_processes"].as_integer()
+    memory_bytes = sa.cast(resources["memory_bytes"].as_string(), sa.BigInteger)
+    op.execute(
+        sa.update(jobs)
+        .where(sa.or_(device != "any", num_processes > 1, memory_bytes.is_not(None)))
+        .values(
+            wanted_device=sa.func.coalesce(device, "any"),
+            num_processes=sa.func.coalesce(num_processes, 1),
+            memory_bytes=memory_bytes,
+        )
+    )
 
 
 def downgrade() -> None:

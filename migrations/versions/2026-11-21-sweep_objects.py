@@ -3,6 +3,10 @@
 Release order: migrate first, then start the new code. The code of the release before knows
 nothing of these tables and may refer to a condemned object; before one is deleted, after its
 grace, references are looked up once more.
+
+Undoing it loses nothing that is needed: objects that were condemned and not yet deleted are found
+and condemned anew when it is done again, after a whole grace. Stop all workers first: one that was
+about to delete an object would no longer know that nobody may refer to it.
 """
 
 import sqlalchemy as sa

@@ -1,5 +1,6 @@
 """Migrations run up, down and up again on both databases, and make what the tables say."""
 
+import ast
 import re
 import threading
 from collections.abc import Iterator
@@ -9,12 +10,21 @@ import pytest
 from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from deploy.servers import PostgresServer
-from kdstore.db import make_engine, make_session_factory
+from kdcore.spec import Mlp, Resources, TrainJob
+from kdstore import jobs, workspaces
+from kdstore.db import make_engine, make_session_factory, transaction
 from kdstore.objects import ObjectStore
-from kdstore.tables import Base
-from migrations import current_revision, downgrade, find_drift, upgrade
+from kdstore.tables import Base, Job
+from migrations import (
+    DataWouldBeLost,
+    current_revision,
+    downgrade,
+    find_drift,
+    head_revision,
+    upgrade,
+)
 from migrations.__main__ import main
-from migrations.commands import create_revision
+from migrations.commands import VERSIONS, create_revision
 from tests.kdstore.holdings import Holdings
 
 FIRST_REVISION = "6d0c1f7a92be"
@@ -70,6 +80,60 @@ def test_rows_survive_a_release_that_is_undone_and_done_again(
     upgrade(empty_engine)
     assert _first_columns(empty_engine, kept) == before
     assert find_drift(empty_engine) == []
+
+
+def test_what_jobs_need_of_a_worker_survives_a_release_that_is_undone_and_done_again(
+    empty_engine: Engine,
+) -> None:
+    upgrade(empty_engine)
+    session_factory = make_session_factory(empty_engine)
+    needs = [
+        Resources(),
+        Resources(device="gpu", num_processes=4, memory_bytes=3 * 2**33),
+        Resources(device="cpu"),
+        Resources(memory_bytes=2**30),
+    ]
+    with transaction(session_factory) as session:
+        workspace = workspaces.ensure(session, name="ours")
+        for resources in needs:
+            spec = TrainJob(dataset="digits", network=Mlp(hidden=(8,)), resources=resources)
+            jobs.create(session, workspace_id=workspace.id, spec=spec)
+    before = _needs(empty_engine)
+    assert len(set(before)) == len(needs)
+    downgrade(empty_engine, revision=FIRST_REVISION)
+    upgrade(empty_engine)
+    assert _needs(empty_engine) == before
+
+
+def _needs(engine: Engine) -> list[tuple[object, ...]]:
+    columns = (Job.id, Job.wanted_device, Job.num_processes, Job.memory_bytes)
+    with engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(select(*columns).order_by(Job.id))]
+
+
+def test_downgrade_that_would_lose_everything_is_refused_and_changes_nothing(
+    empty_engine: Engine,
+) -> None:
+    upgrade(empty_engine)
+    with transaction(make_session_factory(empty_engine)) as session:
+        workspaces.ensure(session, name="ours")
+    with pytest.raises(DataWouldBeLost, match=r"1 workspace.* jobs and keys; .* --lose-data"):
+        downgrade(empty_engine, revision="base")
+    # Nor are the migrations undone that come after it and lose nothing.
+    assert current_revision(empty_engine) == head_revision()
+    assert _tables(empty_engine) == set(Base.metadata.tables)
+    assert find_drift(empty_engine) == []
+    downgrade(empty_engine, revision="base", may_lose_data=True)
+    assert _tables(empty_engine) == set()
+
+
+@pytest.mark.parametrize("path", sorted(VERSIONS.glob("*.py")), ids=lambda path: path.stem)
+def test_every_migration_says_what_undoing_it_loses(path: Path) -> None:
+    said = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split())
+    page = (VERSIONS.parents[1] / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (lost,) = re.findall(rf"^\| `{path.stem}` \| (nothing|.*refused)", page, re.MULTILINE)
+    assert f"Undoing it loses {'nothing' if lost == 'nothing' else ''}" in said
+    assert ("refuse_loss(" in path.read_text()) == (lost != "nothing")
 
 
 def _first_columns(engine: Engine, tables: set[str]) -> dict[str, list[str]]:
@@ -184,6 +248,26 @@ class TestCommandLine:
         assert main(["check"]) == 0
         assert main(["downgrade", "base"]) == 0
         assert main(["check"]) == 1
+
+    def test_refused_downgrade_says_what_would_go_and_how_to_let_it_go(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("POTSTILL_DATA_DIR", str(tmp_path))
+        assert main([]) == 0
+        engine = make_engine(f"sqlite:///{tmp_path}/potstill.sqlite3")
+        with transaction(make_session_factory(engine)) as session:
+            workspaces.ensure(session, name="ours")
+        assert main(["downgrade", "base"]) == 1
+        said = capsys.readouterr().err
+        assert "nothing has been changed" in said
+        assert "Traceback" not in said
+        assert main(["check"]) == 0
+        assert main(["downgrade", "base", "--lose-data"]) == 0
+        assert _tables(engine) == set()
+        engine.dispose()
 
     def test_table_in_use_ends_a_migration_soon_and_leaves_nothing(
         self,
