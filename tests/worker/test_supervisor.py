@@ -90,6 +90,25 @@ def test_second_message_of_a_running_job_starts_no_second_attempt(
     assert book.exit_causes(job_id) == ["cancelled"]
 
 
+def test_job_of_a_newer_release_fails_by_the_field_and_can_be_retried_by_it(
+    runtime: Runtime, book: JobBook, session_factory: SessionFactory
+) -> None:
+    job_id = book.create(small_job())
+    known = book.read(job_id).spec
+    with transaction(session_factory) as session:
+        newer = {**known, "a_field_to_come": 1}
+        session.execute(update(Job).where(Job.id == job_id).values(spec=newer))
+    run_next(runtime)
+    job = book.read(job_id)
+    assert (job.status, job.error_code, job.error_fault) == ("failed", "validation_failed", "user")
+    assert "/a_field_to_come" in (job.error_message or "")
+    with transaction(session_factory) as session:
+        session.execute(update(Job).where(Job.id == job_id).values(spec=known))
+        jobs.retry(session, workspace_id=book.workspace_id, job_id=job_id)
+    run_next(runtime)
+    assert book.read(job_id).status == "succeeded"
+
+
 class TestKilledTrainer:
     @both_databases
     def test_next_attempt_goes_on_and_ends_bit_for_bit_the_same(
