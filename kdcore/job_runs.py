@@ -70,6 +70,7 @@ class JobRuns:
             batch_size=spec.training.batch_size,
             seed=seed,
             device=device,
+            num_processes=world.size,
         )
 
     def plan(self, run: Run, finished: Mapping[Run, Tensors]) -> RunPlan:
@@ -131,7 +132,7 @@ class JobRuns:
         return Teacher(classifier, autocast_dtype=self.compute.autocast_dtype)
 
     def validation(self) -> ArraySplit | None:
-        """Copy the hold-out of the train split; None if `validation_fraction` is 0."""
+        """Give the hold-out of the train split; None if `validation_fraction` is 0."""
         if not len(self.validation_indices_V):
             return None
         return self.dataset.split("train").subset(self.validation_indices_V)

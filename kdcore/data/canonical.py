@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from kdcore.data.labels import check_class_counts
-from kdcore.data.limits import MAX_ARRAY_BYTES
+from kdcore.data.limits import MAX_ARRAY_BYTES, SHARD_BYTES
 from kdcore.data.npy_appender import NpyAppender
 from kdcore.data.pixel_statistics import PixelStatistics
+from kdcore.data.shard_writer import ShardWriter
 from kdcore.errors import DatasetRejected
 from kdcore.spec.datasets import (
     MAX_CHANNELS,
@@ -30,11 +31,6 @@ from kdcore.spec.datasets import (
 )
 
 DESCRIPTION_FILE = "dataset.json"
-
-
-def images_file(split: SplitName) -> str:
-    """Name of the file that holds a split's images."""
-    return f"{split}-images.npy"
 
 
 def labels_file(split: SplitName) -> str:
@@ -69,10 +65,10 @@ def _sync_folder(folder: Path) -> None:
 
 
 class _Split:
-    """The two files of one split, and what is counted while they grow."""
+    """The files of one split, and what is counted while they grow."""
 
     def __init__(self, folder: Path, split: SplitName, shape_HWC: tuple[int, int, int]) -> None:
-        self._images = NpyAppender(folder / images_file(split), "|u1", shape_HWC)
+        self._images = ShardWriter(folder, split, shape_HWC, shard_bytes=SHARD_BYTES)
         self._labels = NpyAppender(folder / labels_file(split), "<i8", ())
         self.class_counts = np.zeros(0, dtype=np.int64)
 
@@ -85,12 +81,14 @@ class _Split:
 
     def describe(self, num_classes: int, num_skipped: int) -> SplitDescription:
         missing = num_classes - len(self.class_counts)
+        images_sha256, shards = self._images.finish()
         return SplitDescription(
-            num_examples=self._images.num_rows,
+            num_examples=self._images.num_images,
             class_counts=(*self.class_counts.tolist(), *[0] * missing),
-            images_sha256=self._images.finish(),
+            images_sha256=images_sha256,
             labels_sha256=self._labels.finish(),
             num_skipped=num_skipped,
+            shards=shards,
         )
 
     def close(self) -> None:

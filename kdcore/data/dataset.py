@@ -12,8 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from kdcore.data.canonical import DESCRIPTION_FILE, images_file, labels_file
+from kdcore.data.canonical import DESCRIPTION_FILE, labels_file
+from kdcore.data.image_rows import ImageRows, Images, Pixels, choose_images
 from kdcore.data.limits import CHUNK_BYTES
+from kdcore.data.shard_writer import images_file, shard_file
 from kdcore.errors import DatasetDamaged
 from kdcore.spec.datasets import DatasetDescription, SplitDescription, SplitName
 
@@ -23,24 +25,35 @@ class ArraySplit:
     """Images and labels of one split.
 
     Attributes:
-        images_NHWC: uint8, maybe a read-only memory map.
+        images_NHWC: uint8; an array, maybe a read-only memory map, or `ImageRows`, which is
+            indexed like one along its first axis.
         labels_N: int64, from 0.
     """
 
-    images_NHWC: npt.NDArray[np.uint8]
+    images_NHWC: Images
     labels_N: npt.NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.labels_N)
 
     def subset(self, indices_M: npt.NDArray[np.int64]) -> "ArraySplit":
-        """Copy the examples at these positions into a split of their own."""
-        return ArraySplit(self.images_NHWC[indices_M], self.labels_N[indices_M])
+        """Give the examples at these positions as a split of their own; images are not copied."""
+        return ArraySplit(choose_images(self.images_NHWC, indices_M), self.labels_N[indices_M])
+
+    def rows(self, first: int, end: int) -> "ArraySplit":
+        """Give the examples from `first` up to `end` as a split of their own, without a copy."""
+        images = self.images_NHWC
+        return ArraySplit(
+            images.choose(np.arange(first, end))
+            if isinstance(images, ImageRows)
+            else images[first:end],
+            self.labels_N[first:end],
+        )
 
 
 @dataclass(frozen=True, eq=False)
 class ArrayDataset:
-    """A dataset as two arrays for each split."""
+    """A dataset as images and labels for each split."""
 
     description: DatasetDescription
     train: ArraySplit
@@ -80,15 +93,33 @@ def _open_split(
     folder: Path, description: DatasetDescription, name: SplitName, *, verify: bool
 ) -> ArraySplit:
     split = description.splits[name]
-    image = description.image
-    shape = (split.num_examples, image.height, image.width, image.channels)
-    images_NHWC = _open_array(folder / images_file(name), np.dtype(np.uint8), shape)
-    labels_N = _open_array(folder / labels_file(name), np.dtype("<i8"), shape[:1])
+    images = _open_images(folder, description, name, verify=verify)
+    labels_N = _open_array(folder / labels_file(name), np.dtype("<i8"), (split.num_examples,))
     if verify:
-        _verify(images_NHWC, split.images_sha256, images_file(name))
-        _verify(labels_N, split.labels_sha256, labels_file(name))
+        _verify(labels_file(name), _digest(labels_N), split.labels_sha256)
     _check_labels(labels_N, split, name)
-    return ArraySplit(images_NHWC, labels_N)
+    return ArraySplit(images, labels_N)
+
+
+def _open_images(
+    folder: Path, description: DatasetDescription, name: SplitName, *, verify: bool
+) -> Images:
+    """Open the one file of a split's images, as all were once written, or its shards."""
+    split, image = description.splits[name], description.image
+    shards = {
+        shard_file(name, index): (shard.num_examples, shard.sha256)
+        for index, shard in enumerate(split.shards)
+    } or {images_file(name): (split.num_examples, split.images_sha256)}
+    opened: list[Pixels] = []
+    whole = hashlib.sha256()
+    for file, (num_examples, sha256) in shards.items():
+        shape = (num_examples, image.height, image.width, image.channels)
+        opened.append(_open_array(folder / file, np.dtype(np.uint8), shape))
+        if verify:
+            _verify(file, _digest(opened[-1], whole if split.shards else None), sha256)
+    if verify and split.shards:
+        _verify(f"{name} images", whole.hexdigest(), split.images_sha256)
+    return opened[0] if len(opened) == 1 else ImageRows(opened)
 
 
 def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
@@ -105,12 +136,20 @@ def _open_array(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt
     return plain
 
 
-def _verify(array: npt.NDArray[Any], sha256: str, name: str) -> None:
+def _digest(array: npt.NDArray[Any], whole: "hashlib._Hash | None" = None) -> str:
+    """Give the sha256 of an array's bytes, which also go into `whole`."""
     digest = hashlib.sha256()
     bytes_view = array.reshape(-1).view(np.uint8)
     for start in range(0, len(bytes_view), CHUNK_BYTES):
-        digest.update(bytes_view[start : start + CHUNK_BYTES].data)
-    if digest.hexdigest() != sha256:
+        chunk = bytes_view[start : start + CHUNK_BYTES].data
+        digest.update(chunk)
+        if whole is not None:
+            whole.update(chunk)
+    return digest.hexdigest()
+
+
+def _verify(name: str, found: str, sha256: str) -> None:
+    if found != sha256:
         raise DatasetDamaged(f"The content of {name} does not match its sha256; ingest it again.")
 
 

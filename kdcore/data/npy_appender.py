@@ -28,6 +28,10 @@ class NpyAppender:
         self._digest.update(block)
         self.num_rows += len(rows)
 
+    def digest(self) -> "hashlib._Hash":
+        """Copy the sha256 of the rows so far, to go on with on one's own."""
+        return self._digest.copy()
+
     def finish(self) -> str:
         """Write the final header; return the sha256 of the rows."""
         size = self._file.tell()

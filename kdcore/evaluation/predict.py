@@ -63,8 +63,7 @@ def predict_logits_together(
         len(split)
     ]
     sizes = tuple(stop - start for start, stop in pairwise(parts))
-    rows = slice(parts[world.rank], parts[world.rank + 1])
-    own = ArraySplit(split.images_NHWC[rows], split.labels_N[rows])
+    own = split.rows(parts[world.rank], parts[world.rank + 1])
     logits_NC = (
         predict_logits(classifier, own, batch_size=batch_size, device=device)
         if len(own)

@@ -23,6 +23,16 @@ class ImageShape(SpecModel):
     width: int = Field(ge=1, le=MAX_SIDE, description="Pixels.")
 
 
+class ShardDescription(SpecModel):
+    """Size and digest of one of the files that a split's images are spread over."""
+
+    num_examples: int = Field(ge=1)
+    sha256: Digest = Field(description="Of its pixels, as of the whole.")
+
+
+Shards = Annotated[tuple[ShardDescription, ...], Field(strict=False)]
+
+
 class SplitDescription(SpecModel):
     """Size and digests of one split."""
 
@@ -35,6 +45,22 @@ class SplitDescription(SpecModel):
     num_skipped: int = Field(
         0, ge=0, description="Images left out because they could not be decoded."
     )
+    # Left out where it says nothing, so that such a split is described as it always was.
+    shards: Shards = Field(
+        (),
+        exclude_if=lambda shards: not shards,
+        description="Of the images, in order; none where one file holds them all.",
+    )
+
+    @model_validator(mode="after")
+    def _check_shards_add_up(self) -> Self:
+        if self.shards and sum(each.num_examples for each in self.shards) != self.num_examples:
+            raise problem(
+                "shards_sum",
+                f"The shards do not add up to {self.num_examples} examples.",
+                field="shards",
+            )
+        return self
 
 
 class DatasetDescription(SpecModel):

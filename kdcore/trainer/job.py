@@ -113,7 +113,7 @@ class JobTrainer:
             _restore(loop, self.resumed)
         self.say(
             f"{run}: {_lengths(plan)} of {plan.training.batch_size} images on "
-            f"{self._devices()} in {self.compute.precision}"
+            f"{self._devices()} in {self.compute.precision}, {plan.view.whereabouts}"
         )
         watch = Watch(
             report=self.controls.report,

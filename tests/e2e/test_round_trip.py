@@ -53,7 +53,7 @@ def dataset(
             part = digits.train if split == "train" else digits.test
             for number, label in enumerate(part.labels_N):
                 png = io.BytesIO()
-                Image.fromarray(part.images_NHWC[number, :, :, 0]).save(png, format="PNG")
+                Image.fromarray(part.images_NHWC[number][:, :, 0]).save(png, format="PNG")
                 archive.writestr(f"{split}/{label}/{number}.png", png.getvalue())
     upload = client.upload(path, "dataset")
     made = client.create_dataset("digits", upload_id=upload.id, format="image_folder_zip")
@@ -162,7 +162,7 @@ def test_rebuilt_student_and_onnx_score_what_the_report_states(
     folder: Path, report: Report, digits: ArrayDataset
 ) -> None:
     images_NCHW: npt.NDArray[np.float32] = np.ascontiguousarray(
-        digits.test.images_NHWC.transpose(0, 3, 1, 2), dtype=np.float32
+        np.asarray(digits.test.images_NHWC).transpose(0, 3, 1, 2), dtype=np.float32
     )
     images_NCHW /= 255
     with torch.inference_mode():

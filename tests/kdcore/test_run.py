@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -92,7 +93,7 @@ def test_report_has_the_columns_and_scores_of_the_networks_it_ships(
     columns = finished.result.report.columns
     assert list(columns) == ["teacher", "student", "control"]
     test = digits.split("test")
-    images_BCHW = torch.from_numpy(test.images_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
+    images_BCHW = torch.from_numpy(np.array(test.images_NHWC)).permute(0, 3, 1, 2).float() / 255
     for run_name in ("student", "control"):
         classifier = load_network(finished.folder / "artifacts", run=run_name)
         with torch.no_grad():

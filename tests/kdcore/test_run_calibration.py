@@ -92,7 +92,7 @@ def calibration_of(result: RunResult) -> CalibrationReport:
 
 
 def images_BCHW(split: ArraySplit) -> torch.Tensor:
-    return torch.from_numpy(split.images_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(np.array(split.images_NHWC)).permute(0, 3, 1, 2).float() / 255
 
 
 def share_right(result: RunResult, name: str) -> float:

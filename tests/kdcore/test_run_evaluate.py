@@ -5,6 +5,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -53,7 +54,7 @@ def evaluate(
 
 
 def logits_KNC(networks: list[TeacherInput], split: ArraySplit) -> torch.Tensor:
-    images_NCHW = torch.from_numpy(split.images_NHWC.copy()).permute(0, 3, 1, 2).float() / 255
+    images_NCHW = torch.from_numpy(np.array(split.images_NHWC)).permute(0, 3, 1, 2).float() / 255
     answers = []
     for seed, one in enumerate(networks):
         network = build_network(one.description, seed=seed).eval()

@@ -40,7 +40,7 @@ def test_digits_are_the_originals_scaled_to_bytes(tmp_path: Path) -> None:
     ]
     assert len(found) == 1797
     assert set(found) == expected
-    assert dataset.train.images_NHWC.max() == 255
+    assert np.max(dataset.train.images_NHWC) == 255
 
 
 def test_an_unknown_name_is_told_the_known_ones(tmp_path: Path) -> None:

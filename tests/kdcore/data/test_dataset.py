@@ -29,6 +29,7 @@ def folder(
 def test_arrays_are_mapped_plain_and_read_only(folder: Path) -> None:
     dataset = load_dataset(folder)
     for split in (dataset.split("train"), dataset.split("test")):
+        assert isinstance(split.images_NHWC, np.ndarray)
         assert split.images_NHWC.dtype == np.uint8
         assert split.labels_N.dtype == np.int64
         assert isinstance(split.images_NHWC.base, np.memmap)

@@ -44,7 +44,7 @@ def test_the_four_files_arrive_unchanged(
         5,
     )
     dataset = load_dataset(tmp_path / "dataset", verify=True)
-    assert np.array_equal(dataset.train.images_NHWC[..., 0], arrays["x_train"])
+    assert np.array_equal(np.asarray(dataset.train.images_NHWC)[..., 0], arrays["x_train"])
     assert np.array_equal(dataset.test.labels_N, arrays["y_test"])
 
 

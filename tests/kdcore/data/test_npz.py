@@ -22,7 +22,7 @@ Bytes = Callable[..., bytes]
 def _check_holds(folder: Path, arrays: Arrays) -> None:
     dataset = load_dataset(folder, verify=True)
     for split, key in ((dataset.train, "train"), (dataset.test, "test")):
-        assert np.array_equal(split.images_NHWC[..., 0], arrays[f"x_{key}"])
+        assert np.array_equal(np.asarray(split.images_NHWC)[..., 0], arrays[f"x_{key}"])
         assert np.array_equal(split.labels_N, arrays[f"y_{key}"].reshape(-1))
 
 

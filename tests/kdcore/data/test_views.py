@@ -11,6 +11,7 @@ import torch
 
 from kdcore.data import ArraySplit, Batch, EvalView, TrainView
 from kdcore.data.augmentation import build_augmentation
+from kdcore.data.image_rows import ImageRows
 from kdcore.spec import Crop, CutMix, Flip, Jitter, MixSpec, Mixup, NoMix, TransferSpec
 
 _CPU = torch.device("cpu")
@@ -240,7 +241,7 @@ def test_evaluation_goes_through_the_split_in_order(
     assert view.num_examples == 50
     assert max(len(batch.labels_B) for batch in batches) == min(batch_size, 50)
     images_NCHW = torch.cat([batch.images_BCHW for batch in batches]).cpu()
-    expected_NHWC = split.images_NHWC.astype(np.float32) / np.float32(255)
+    expected_NHWC = np.asarray(split.images_NHWC, dtype=np.float32) / np.float32(255)
     assert np.array_equal(images_NCHW.permute(0, 2, 3, 1).numpy(), expected_NHWC)
     assert torch.cat([batch.labels_B for batch in batches]).tolist() == split.labels_N.tolist()
     assert torch.cat([batch.indices_B for batch in batches]).tolist() == list(range(50))
@@ -278,3 +279,60 @@ def test_rows_of_a_batch_are_those_of_the_whole_batch(split: ArraySplit, mix: Mi
 def test_step_beyond_the_epoch_has_no_images(split: ArraySplit) -> None:
     with pytest.raises(IndexError, match="step 4 of 4"):
         _view(split).num_images(4)
+
+
+@pytest.fixture
+def streamed(monkeypatch: pytest.MonkeyPatch, split: ArraySplit) -> ArraySplit:
+    """The split in three shards, on a device that has no room for it."""
+    monkeypatch.setattr("kdcore.data.device_images.HELD_SHARE", 0.0)
+    pixels = np.asarray(split.images_NHWC)
+    return ArraySplit(ImageRows(np.split(pixels, [20, 41])), split.labels_N)
+
+
+@pytest.mark.parametrize("mix", [NoMix(), Mixup(alpha=1.0), CutMix(alpha=1.0)])
+@pytest.mark.parametrize("device", _DEVICES)
+def test_images_read_as_needed_make_the_batches_of_images_held(
+    monkeypatch: pytest.MonkeyPatch,
+    split: ArraySplit,
+    streamed: ArraySplit,
+    mix: MixSpec,
+    device: str,
+) -> None:
+    transfer = TransferSpec(augmentation=Crop(padding=2), mix=mix, exclude_classes=(1,))
+    reading = _view(streamed, transfer, device=device)
+    monkeypatch.undo()
+    holding = _view(split, transfer, device=device)
+    assert reading.whereabouts == "images read as needed"
+    assert holding.whereabouts == "images held in memory"
+    asked = [(epoch, step) for epoch in range(3) for step in range(reading.steps_per_epoch)]
+    for epoch, step in [*asked, (0, 1), (2, 0)]:
+        for rows in (None, slice(3, 9)):
+            one, other = (view.batch(epoch, step, rows=rows) for view in (reading, holding))
+            for field in fields(Batch):
+                found, expected = getattr(one, field.name), getattr(other, field.name)
+                assert found is expected or torch.equal(found, expected), field.name
+
+
+@pytest.mark.parametrize("device", _DEVICES)
+def test_evaluation_reads_shards_as_it_reads_one_array(
+    split: ArraySplit, streamed: ArraySplit, device: str
+) -> None:
+    reading = EvalView(streamed, device=torch.device(device)).batches(16)
+    for one, other in zip(reading, EvalView(split, device=_CPU).batches(16), strict=True):
+        assert torch.equal(one.images_BCHW.cpu(), other.images_BCHW)
+        assert torch.equal(one.labels_B.cpu(), other.labels_B)
+
+
+@pytest.mark.parametrize("device", _DEVICES)
+def test_reading_as_needed_never_waits_for_the_device(streamed: ArraySplit, device: str) -> None:
+    view = _view(streamed, device=device)
+    for step in range(view.steps_per_epoch):
+        view.batch(0, step)
+    if device == "cuda":
+        torch.cuda.set_sync_debug_mode("error")
+    try:
+        batches = [view.batch(1, step) for step in range(view.steps_per_epoch)]
+    finally:
+        if device == "cuda":
+            torch.cuda.set_sync_debug_mode("default")
+    assert sum(len(batch.images_BCHW) for batch in batches) == 50

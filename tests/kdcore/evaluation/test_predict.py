@@ -2,6 +2,7 @@
 
 # N examples, B batch, C channels, H height, W width
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ CPU = torch.device("cpu")
 def test_images_are_bytes_over_255_in_the_order_of_the_split(
     classifier: Classifier, dataset: ArrayDataset
 ) -> None:
-    images_NHWC = torch.from_numpy(dataset.test.images_NHWC.copy())
+    images_NHWC = torch.from_numpy(np.array(dataset.test.images_NHWC))
     classifier.eval()
     with torch.no_grad():
         expected_NC = classifier(images_NHWC.permute(0, 3, 1, 2) / 255)
