@@ -1,12 +1,13 @@
 """Where and how exactly to compute: device, precision, threads, chosen once for a run."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+
+from kdcore.process_cores import usable_cores
 
 Precision = Literal["float32", "bfloat16"]
 
@@ -49,13 +50,7 @@ def choose_compute(
             including_emulation=False
         )
         precision = "bfloat16" if has_bfloat16 else "float32"
-    return Compute(chosen, precision, num_threads or _usable_cores())
-
-
-def _usable_cores() -> int:
-    """Count the cores that this process may run on, where the system tells; else all."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+    return Compute(chosen, precision, num_threads or usable_cores())
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ KdcoreError
 ├── LogitsNotFinite              a network answers NaN or infinity: fault "user"
 ├── CalibrationFailed            no class offsets do what the rule asks: fault "user"
 ├── CheckpointDamaged            one of our own training checkpoints does not match its digest
+├── DecoderKilled                the system ended a process that decoded a dataset's images
 ├── DatasetDamaged               one of our own dataset folders is not what its description says
 ├── ExportFailed                 an exported file does not compute what the network computes
 ├── PackageMissing               something was asked for that an optional package does
@@ -181,6 +182,12 @@ class CheckpointDamaged(KdcoreError):
     """A training checkpoint's bytes do not match the digest recorded for them."""
 
     code = "checkpoint_damaged"
+
+
+class DecoderKilled(KdcoreError):
+    """A process that decoded images was killed from outside, most likely for want of memory."""
+
+    code = "decoder_killed"
 
 
 class DatasetDamaged(KdcoreError):

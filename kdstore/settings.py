@@ -62,6 +62,16 @@ class Settings(BaseSettings):
         description="Memory that a training process may take on CPU beyond torch itself; 0 sets no "
         "limit. A job that needs more fails as out_of_memory, and its neighbours live.",
     )
+    input_cache_bytes: PositiveInt = Field(
+        32 * GIBIBYTE,
+        description="Of datasets and models that the workers of a machine keep for the next job; "
+        "beside them each job keeps what it uses.",
+    )
+    max_dataset_bytes: PositiveInt = Field(
+        64 * GIBIBYTE,
+        description="Largest dataset taken, as pixels, and unpacked from its zip. A worker needs "
+        "as much disk besides while it reads one.",
+    )
     lease_seconds: PositiveFloat = Field(
         30.0, description="How long a worker may be silent before its job is given to another."
     )

@@ -177,6 +177,8 @@ class Validation:
             destination=folder / "dataset",
             thumbnails=folder / "thumbnails",
             limits=limits_for(path.stat().st_size),
+            max_bytes=self._runtime.settings.max_dataset_bytes,
+            max_decoders=self._runtime.num_threads,
         )
 
     def _leave(self, undecided: Undecided) -> None:

@@ -115,6 +115,8 @@ def _read_dataset(order: DatasetOrder | BuiltinOrder) -> DatasetAccepted:
             name=order.name,
             destination=order.destination,
             class_names=order.class_names,
+            max_bytes=order.max_bytes,
+            max_decoders=order.max_decoders,
         )
     return DatasetAccepted(thumbnails=write_thumbnails(order.destination, order.thumbnails))
 

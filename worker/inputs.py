@@ -1,5 +1,6 @@
 """Inputs of jobs on the worker's disk: fetched once, checked by sha256, kept within a bound."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -11,8 +12,10 @@ from kdcore.errors import KdcoreError
 from kdstore.errors import ObjectNotFound
 from kdstore.objects import ObjectStore
 from worker.digests import sha256_of
+from worker.file_locks import file_lock
 
-DEFAULT_CACHE_BYTES = 32 * 2**30
+# Checking what has arrived changes nothing that others could see: of 16 GiB it may take a minute.
+_PATIENCE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -34,19 +37,29 @@ class InputDamaged(KdcoreError):
 
 
 class InputCache:
-    """A folder of files named by their sha256; the longest unused go when it grows too large.
+    """A folder of files named by their sha256; the longest unused go before it grows too large.
 
-    Files are handed out as hard links, so that what a job uses stays while it uses it. Safe for
-    several workers on one folder: files appear whole, and two that fetch the same are no harm.
+    Files are handed out as hard links, so that what a job uses stays while it uses it. The workers
+    of a machine share one folder: files appear whole, and whoever wants what another is fetching
+    waits for it. Only where that one is frozen, the same is fetched twice, which is no harm.
     """
 
-    def __init__(self, folder: Path, objects: ObjectStore, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        objects: ObjectStore,
+        *,
+        max_bytes: int,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
         self._folder = folder
+        self._locks = folder.with_name(f"{folder.name}-locks")
+        self._patience_seconds = patience_seconds
         self._objects = objects
         self._max_bytes = max_bytes
 
     def place(self, file: StoredFile, destination: Path) -> None:
-        """Put a stored file at `destination`, from the cache if it is there.
+        """Put a stored file at `destination`, from the cache if it is there or about to be.
 
         Raises:
             InputDamaged: its bytes do not have the digest.
@@ -55,13 +68,14 @@ class InputCache:
         entry = self._folder / file.sha256
         destination.parent.mkdir(parents=True, exist_ok=True)
         destination.unlink(missing_ok=True)  # of an earlier try
-        try:
-            os.link(entry / "data", destination)
-        except FileNotFoundError:
-            self.fetch_checked(file, destination)
-            self._keep(destination, entry)
-        else:
-            _touch(entry)
+        if _taken(entry, destination):
+            return
+        with file_lock(
+            self._locks / file.sha256, grows=destination, patience_seconds=self._patience_seconds
+        ):
+            if not _taken(entry, destination):
+                self.fetch_checked(file, destination)
+                self._keep(destination, entry)
 
     def fetch(self, object_key: str, destination: Path) -> None:
         """Put an object at `destination`, past the cache and unchecked: for what is read once.
@@ -88,19 +102,23 @@ class InputCache:
             raise InputDamaged(file.object_key)
 
     def _keep(self, source: Path, entry: Path) -> None:
-        entry.mkdir(parents=True, exist_ok=True)
-        try:
-            os.link(source, entry / "data")
-        except FileExistsError:  # another worker was faster
+        """Make room for a file and take it into the cache; one larger than that is not kept."""
+        size_bytes = source.stat().st_size
+        if size_bytes > self._max_bytes:
             return
-        entries = sorted(self._entries(), key=lambda item: item.used_at)
-        excess = sum(item.size_bytes for item in entries) - self._max_bytes
-        for item in entries:
-            if excess <= 0:
-                return
-            if item.folder != entry:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        # One worker at a time: together they would go beyond the bound.
+        with file_lock(self._locks / "keep", patience_seconds=self._patience_seconds):
+            entries = sorted(self._entries(), key=lambda item: item.used_at)
+            excess = sum(item.size_bytes for item in entries) + size_bytes - self._max_bytes
+            for item in entries:
+                if excess <= 0:
+                    break
                 shutil.rmtree(item.folder, ignore_errors=True)
                 excess -= item.size_bytes
+            entry.mkdir(exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # another worker fetched it as well
+                os.link(source, entry / "data")
 
     def _entries(self) -> Iterator["_Entry"]:
         for folder in self._folder.iterdir():
@@ -116,6 +134,16 @@ class _Entry:
     folder: Path
     size_bytes: int
     used_at: float
+
+
+def _taken(entry: Path, destination: Path) -> bool:
+    """Link a file of the cache; False if it is not there."""
+    try:
+        os.link(entry / "data", destination)
+    except FileNotFoundError:
+        return False
+    _touch(entry)
+    return True
 
 
 def _touch(entry: Path) -> None:

@@ -102,6 +102,8 @@ class DatasetOrder(_Message):
     destination: Path
     thumbnails: Path
     limits: IngestLimits
+    max_bytes: int = Field(description="Of the pixels, and of what the file unpacks to.")
+    max_decoders: int = Field(ge=1, description="Processes that may decode images beside it.")
 
 
 class BuiltinOrder(_Message):

@@ -11,10 +11,10 @@ import torch
 from kdcore.data import load_dataset
 from kdcore.distributed import device_of_rank, joined
 from kdcore.errors import Diverged, Interrupted, InvalidInput, OutOfMemory, TimeLimitReached
+from kdcore.process_memory import limit_data
 from kdcore.run import TeacherInput, assist
 from worker.child_link import Leash
 from worker.messages import RankOrder
-from worker.process_limits import limit_memory
 
 ENDED_STATUS: Final = 0
 FAILED_STATUS: Final = 1
@@ -50,7 +50,7 @@ def _carry_out(order: RankOrder) -> int:
 def _assist(order: RankOrder) -> None:
     job = order.job
     if job.memory_bytes is not None:
-        limit_memory(job.memory_bytes)
+        limit_data(job.memory_bytes)
     device = torch.device(device_of_rank(job.device, order.rank))
     with joined(rank=order.rank, size=order.size, store=order.store, device=device) as world:
         assist(

@@ -17,7 +17,7 @@ from kdstore.tracing import NO_TRACING, Tracing
 from worker.app import Lane, allow_consuming, stop_consuming
 from worker.capacity import measure_capacity
 from worker.child import ChildSpawner
-from worker.inputs import DEFAULT_CACHE_BYTES, InputCache
+from worker.inputs import InputCache
 from worker.metrics import serving_metrics
 from worker.retention import run_retention
 from worker.runtime import Postbox, Runtime
@@ -132,7 +132,9 @@ def _runtime(
                 ),
                 num_threads=num_threads,
                 scratch=scratch,
-                inputs=InputCache(data_dir / "cache", objects, max_bytes=DEFAULT_CACHE_BYTES),
+                inputs=InputCache(
+                    data_dir / "cache", objects, max_bytes=settings.input_cache_bytes
+                ),
                 spawner=spawner,
                 spare=spare,
                 postbox=Postbox(

@@ -16,11 +16,11 @@ from kdcore.data import load_dataset
 from kdcore.devices import choose_compute
 from kdcore.distributed import ALONE, World, check_devices, count_gpus, device_of_rank, joined
 from kdcore.errors import Interrupted, KdcoreError
+from kdcore.process_memory import limit_data
 from kdcore.run import TeacherInput, out_of_memory, run
 from worker.child_link import ParentLink
 from worker.failures import failure_of
 from worker.messages import ArtifactFile, Failed, Finished, Ready, Stopped, TrainOrder
-from worker.process_limits import limit_memory
 from worker.ranks import started_ranks
 
 
@@ -52,7 +52,7 @@ def _carry_out(
 ) -> Finished | Failed | Stopped:
     """Train, and turn whatever ends the training into one last message."""
     if order.memory_bytes is not None:
-        limit_memory(order.memory_bytes)
+        limit_data(order.memory_bytes)
     try:
         with _world(order, link) as world:
             return _train(order, link, stop, world)

@@ -30,6 +30,7 @@ class Archive:
     Attributes:
         entries: The files, in the order of the directory.
         folders: Names of the folders that have an entry of their own, without the last slash.
+        limits: What it was checked against.
     """
 
     def __init__(self, path: Path, limits: ArchiveLimits | None = None) -> None:
@@ -38,10 +39,11 @@ class Archive:
         Raises:
             DatasetRejected: One of the `archive_*` codes, or `not_a_zip`.
         """
+        self.limits = limits or ArchiveLimits()
         with contextlib.ExitStack() as on_error:
             self._fd = os.open(path, os.O_RDONLY)
             on_error.callback(os.close, self._fd)
-            self.entries, self.folders = _check_all(self._fd, limits or ArchiveLimits())
+            self.entries, self.folders = _check_all(self._fd, self.limits)
             on_error.pop_all()
 
     def __enter__(self) -> Self:
@@ -54,6 +56,10 @@ class Archive:
         traceback: TracebackType | None,
     ) -> None:
         os.close(self._fd)
+
+    def fileno(self) -> int:
+        """Give the descriptor of the open zip."""
+        return self._fd
 
     def open(self, entry: ArchiveEntry) -> EntryStream:
         """Start to unpack one entry."""

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from kdcore.data.array_source import ArraySource, check_labels_header, image_shape_HWC, rows_of
 from kdcore.data.canonical import CanonicalWriter
 from kdcore.data.labels import check_class_counts, check_label_values
-from kdcore.data.limits import MAX_ARRAY_BYTES
+from kdcore.data.limits import MAX_DATASET_BYTES
 from kdcore.data.rejection import shown
 from kdcore.data.stratified import choose_test_examples
 from kdcore.errors import DatasetRejected
@@ -35,6 +35,7 @@ def write_array_pairs(
     *,
     name: str,
     class_names: Sequence[str],
+    max_bytes: int = MAX_DATASET_BYTES,
 ) -> DatasetDescription:
     """Stream arrays into a canonical dataset in `folder`, a few megabytes at a time.
 
@@ -44,6 +45,7 @@ def write_array_pairs(
         folder: Exists and is empty.
         name: Of the dataset.
         class_names: In label order; numbers as text if empty.
+        max_bytes: Bounds the pixels of both splits.
 
     Raises:
         DatasetRejected: `array_lengths_differ`, `images_not_uint8`, `images_wrong_shape`,
@@ -51,12 +53,12 @@ def write_array_pairs(
             `too_many_examples`, `dataset_too_large`, `class_names_mismatch`, and those of
             `kdcore.data.labels`, of `CanonicalWriter` and of `choose_test_examples`.
     """
-    shape_HWC = _check_shapes(pairs)
+    shape_HWC = _check_shapes(pairs, max_bytes=max_bytes)
     labels = {split: _read_labels(pair.labels) for split, pair in pairs.items()}
     names = _class_names(list(labels.values()), class_names)
     is_test = {split: _test_mask(split, labels_N, names) for split, labels_N in labels.items()}
     check_class_counts(_class_counts(labels, is_test, len(names)), names)
-    with CanonicalWriter(folder, shape_HWC) as writer:
+    with CanonicalWriter(folder, shape_HWC, max_bytes=max_bytes) as writer:
         for split, pair in pairs.items():
             start = 0
             for rows in rows_of(pair.images):
@@ -81,7 +83,9 @@ def _append(
             writer.append(split, images_NHWC[chosen_N], labels_N[chosen_N])
 
 
-def _check_shapes(pairs: Mapping[SplitName | None, ArrayPair]) -> tuple[int, int, int]:
+def _check_shapes(
+    pairs: Mapping[SplitName | None, ArrayPair], *, max_bytes: int
+) -> tuple[int, int, int]:
     """Check all shapes and types, from the headers alone; return the images' H, W and C."""
     shapes: dict[str, tuple[int, int, int]] = {}
     for pair in pairs.values():
@@ -102,10 +106,10 @@ def _check_shapes(pairs: Mapping[SplitName | None, ArrayPair]) -> tuple[int, int
             f"{' and '.join(listed)}. Resize them.",
             entries=listed,
         )
-    if sum(math.prod(pair.images.shape) for pair in pairs.values()) > MAX_ARRAY_BYTES:
+    if sum(math.prod(pair.images.shape) for pair in pairs.values()) > max_bytes:
         raise DatasetRejected(
             "dataset_too_large",
-            f"The images have more than {MAX_ARRAY_BYTES} bytes as pixels. "
+            f"The images have more than {max_bytes} bytes as pixels. "
             "Upload fewer or smaller images.",
         )
     return next(iter(shapes.values()))

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kdcore.data.labels import check_class_counts
-from kdcore.data.limits import MAX_ARRAY_BYTES, SHARD_BYTES
+from kdcore.data.limits import MAX_DATASET_BYTES, SHARD_BYTES
 from kdcore.data.npy_appender import NpyAppender
 from kdcore.data.pixel_statistics import PixelStatistics
 from kdcore.data.shard_writer import ShardWriter
@@ -110,8 +110,16 @@ def _checked_shape(shape_HWC: tuple[int, int, int]) -> ImageShape:
 class CanonicalWriter:
     """Fills a folder with a canonical dataset; a context manager that closes its files."""
 
-    def __init__(self, folder: Path, shape_HWC: tuple[int, int, int]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        shape_HWC: tuple[int, int, int],
+        *,
+        max_bytes: int = MAX_DATASET_BYTES,
+    ) -> None:
         """Open the files for images of one height, width and number of channels.
+
+        `max_bytes` bounds the pixels of both splits.
 
         Raises:
             DatasetRejected: `image_size_unsupported`.
@@ -119,7 +127,7 @@ class CanonicalWriter:
         self._shape = _checked_shape(shape_HWC)
         self._folder = folder
         self._statistics = PixelStatistics(self._shape.channels)
-        self._bytes_left = MAX_ARRAY_BYTES
+        self._max_bytes = self._bytes_left = max_bytes
         self._splits: dict[SplitName, _Split] = {}
         self._splits["train"] = _Split(folder, "train", shape_HWC)
         self._splits["test"] = _Split(folder, "test", shape_HWC)
@@ -151,7 +159,7 @@ class CanonicalWriter:
         if self._bytes_left < 0:
             raise DatasetRejected(
                 "dataset_too_large",
-                f"The images have more than {MAX_ARRAY_BYTES} bytes as pixels. "
+                f"The images have more than {self._max_bytes} bytes as pixels. "
                 "Upload fewer or smaller images.",
             )
         self._splits[split].append(images_NHWC, labels_N)

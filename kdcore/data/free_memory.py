@@ -1,13 +1,14 @@
 """How much memory there is for images: of a GPU, or of this process on its machine."""
 
 import os
-import resource
 from pathlib import Path
 
 import torch
 
+from kdcore.process_memory import left_of_limit
+
 _KIBIBYTE = 1024
-_PROC = Path("/proc")
+_MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -26,11 +27,13 @@ def free_bytes(device: torch.device, *, num_processes: int = 1) -> int:
         unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + unused
     shared = min([_available_on_machine(), *_left_in_container(_CGROUP)])
-    return max(0, min([shared // num_processes, *_left_of_own_limit()]))
+    own = left_of_limit()
+    free = max(0, shared // num_processes)
+    return free if own is None else min(free, own)
 
 
 def _available_on_machine() -> int:
-    facts = _numbers(_PROC / "meminfo")
+    facts = _numbers(_MEMINFO)
     if "MemAvailable" in facts:
         return facts["MemAvailable"] * _KIBIBYTE
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -46,14 +49,6 @@ def _left_in_container(cgroup: Path) -> list[int]:
     if not limit.isdigit():
         return []
     return [int(limit) - used + _numbers(cgroup / "memory.stat").get("inactive_file", 0)]
-
-
-def _left_of_own_limit() -> list[int]:
-    limit, _ = resource.getrlimit(resource.RLIMIT_DATA)
-    used = _numbers(_PROC / "self" / "status").get("VmData")
-    if limit == resource.RLIM_INFINITY or used is None:
-        return []
-    return [limit - used * _KIBIBYTE]
 
 
 def _numbers(path: Path) -> dict[str, int]:

@@ -66,7 +66,13 @@ def read_idx(
         if images is None or labels is None:
             raise _missing(split, "labels" if images else "images", archive)
         pairs[split] = ArrayPair(images, labels)
-    return write_array_pairs(pairs, folder, name=name, class_names=class_names)
+    return write_array_pairs(
+        pairs,
+        folder,
+        name=name,
+        class_names=class_names,
+        max_bytes=archive.limits.max_total_bytes,
+    )
 
 
 def _split_of(name: str) -> SplitName | None:

@@ -3,20 +3,21 @@
 H height, W width, C channels, N examples.
 """
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kdcore.data.archive import Archive
-from kdcore.data.archive_rules import refuse_nested_bytes
 from kdcore.data.canonical import CanonicalWriter
+from kdcore.data.decoding import decoded_images
 from kdcore.data.folder_layout import FolderLayout, find_layout
-from kdcore.data.images import ImageUndecodable, decode_image, too_large
 from kdcore.data.labels import check_class_counts, check_class_names
-from kdcore.data.limits import CHUNK_BYTES, MAX_IMAGE_FILE_BYTES, MAX_UNDECODABLE_SHARE
+from kdcore.data.limits import CHUNK_BYTES, MAX_UNDECODABLE_SHARE
 from kdcore.data.rejection import shown
 from kdcore.data.stratified import choose_test_examples
 from kdcore.data.streams import ArchiveEntry
@@ -38,9 +39,14 @@ class _ColourFound(Exception):
 
 
 def read_image_folder_zip(
-    archive: Archive, folder: Path, *, name: str, class_names: Sequence[str]
+    archive: Archive,
+    folder: Path,
+    *,
+    name: str,
+    class_names: Sequence[str],
+    max_decoders: int = 1,
 ) -> DatasetDescription:
-    """Decode every image into a canonical dataset in `folder`.
+    """Decode every image into a canonical dataset in `folder`, with at most so many processes.
 
     Grey if every image file is grey, else RGB. `class_names`, if given, are the class folders in
     the order that the labels shall have; else the folders are sorted.
@@ -55,10 +61,19 @@ def read_image_folder_zip(
     names = _ordered(layout.class_names, class_names)
     examples = _examples(layout, names)
     check_class_counts(_class_counts(examples, len(names)), names)
+    write = partial(
+        _write,
+        archive,
+        folder,
+        examples,
+        name=name,
+        class_names=names,
+        max_decoders=max_decoders,
+    )
     try:
-        return _write(archive, folder, examples, name=name, class_names=names, as_rgb=False)
+        return write(as_rgb=False)
     except _ColourFound:
-        return _write(archive, folder, examples, name=name, class_names=names, as_rgb=True)
+        return write(as_rgb=True)
 
 
 def _ordered(found: tuple[str, ...], wanted: Sequence[str]) -> tuple[str, ...]:
@@ -108,7 +123,9 @@ class _Decoder:
     """Decodes examples one by one, and keeps account of those that do not fit."""
 
     archive: Archive
+    folder: Path
     num_examples: int
+    max_decoders: int
     size_HW: tuple[int, int] | None = None
     undecodable: list[str] = field(default_factory=list)
     of_other_size: list[str] = field(default_factory=list)
@@ -116,35 +133,33 @@ class _Decoder:
 
     def decode_all(
         self, examples: Sequence[_Example]
-    ) -> Iterator[tuple[_Example, npt.NDArray[np.uint8]]]:
-        for example in examples:
-            pixels_HWC = self._decode(example)
-            if pixels_HWC is not None:
-                yield example, pixels_HWC
+    ) -> Generator[tuple[_Example, npt.NDArray[np.uint8]]]:
+        """Give each good image; its pixels are good until the next is taken."""
+        entries = [example.entry for example in examples]
+        images = decoded_images(
+            self.archive, entries, max_decoders=self.max_decoders, folder=self.folder
+        )
+        with contextlib.closing(images):
+            for example, image in zip(examples, images, strict=True):
+                if self._is_good(example, image.size_HW) and image.pixels_HWC is not None:
+                    yield example, image.pixels_HWC
         self._refuse_if_bad()
 
-    def _decode(self, example: _Example) -> npt.NDArray[np.uint8] | None:
-        name = example.entry.name
-        if example.entry.size_bytes > MAX_IMAGE_FILE_BYTES:
-            raise too_large(name)
-        data = self.archive.read(example.entry)
-        try:
-            pixels_HWC = decode_image(data, name=name)
-        except ImageUndecodable:
-            refuse_nested_bytes(name, data)
+    def _is_good(self, example: _Example, size_HW: tuple[int, int] | None) -> bool:
+        name = shown(example.entry.name)
+        if size_HW is None:
             self.num_skipped[example.split] = self.num_skipped.get(example.split, 0) + 1
-            self.undecodable.append(shown(name))
+            self.undecodable.append(name)
             if len(self.undecodable) >= _MAX_NAMED:
                 self._refuse_if_bad()
-            return None
-        size_HW = pixels_HWC.shape[:2]
+            return False
         self.size_HW = self.size_HW or size_HW
         if size_HW == self.size_HW:
-            return pixels_HWC
-        self.of_other_size.append(f"{shown(name)}: {size_HW[1]}×{size_HW[0]}")
+            return True
+        self.of_other_size.append(f"{name}: {size_HW[1]}×{size_HW[0]}")
         if len(self.of_other_size) >= _MAX_NAMED:
             self._refuse_if_bad()
-        return None
+        return False
 
     def _refuse_if_bad(self) -> None:
         if len(self.undecodable) > MAX_UNDECODABLE_SHARE * self.num_examples:
@@ -172,6 +187,7 @@ def _write(
     *,
     name: str,
     class_names: tuple[str, ...],
+    max_decoders: int,
     as_rgb: bool,
 ) -> DatasetDescription:
     """Decode and write all images in one pass.
@@ -179,24 +195,25 @@ def _write(
     Raises:
         _ColourFound: At the first colour image after a grey one, unless `as_rgb`.
     """
-    decoder = _Decoder(archive, len(examples))
-    decoded = decoder.decode_all(examples)
-    first = next(decoded, None)
-    if first is None:
-        raise AssertionError("a dataset without a single good image was not refused")
-    height, width, channels = first[1].shape
-    channels = 3 if as_rgb else channels
-    with CanonicalWriter(folder, (height, width, channels)) as writer:
-        batch = _Batch(writer, (height, width, channels))
-        batch.add(*first)
-        for example, pixels_HWC in decoded:
-            if pixels_HWC.shape[2] > channels:
-                raise _ColourFound
-            batch.add(example, pixels_HWC)
-        batch.flush()
-        return writer.finish(
-            name=name, class_names=class_names, num_skipped=dict(decoder.num_skipped)
-        )
+    decoder = _Decoder(archive, folder, len(examples), max_decoders)
+    with contextlib.closing(decoder.decode_all(examples)) as decoded:
+        first = next(decoded, None)
+        if first is None:
+            raise AssertionError("a dataset without a single good image was not refused")
+        height, width, channels = first[1].shape
+        shape_HWC = (height, width, 3 if as_rgb else channels)
+        max_bytes = archive.limits.max_total_bytes
+        with CanonicalWriter(folder, shape_HWC, max_bytes=max_bytes) as writer:
+            batch = _Batch(writer, shape_HWC)
+            batch.add(*first)
+            for example, pixels_HWC in decoded:
+                if pixels_HWC.shape[2] > shape_HWC[2]:
+                    raise _ColourFound
+                batch.add(example, pixels_HWC)
+            batch.flush()
+            return writer.finish(
+                name=name, class_names=class_names, num_skipped=dict(decoder.num_skipped)
+            )
 
 
 class _Batch:

@@ -6,13 +6,16 @@ H height, W width, C channels.
 import io
 import struct
 import warnings
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from kdcore.data.archive_rules import refuse_nested_bytes
 from kdcore.data.limits import MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS
 from kdcore.data.rejection import shown
+from kdcore.data.streams import ArchiveEntry, ByteSource
 from kdcore.errors import DatasetRejected
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -26,6 +29,37 @@ _COLOUR_MODES = frozenset({"RGB", "RGBA", "RGBX", "P", "PA", "CMYK", "YCbCr"})
 
 class ImageUndecodable(Exception):
     """A file is no whole PNG, JPEG or WebP image; a few of them are tolerated in a dataset."""
+
+
+@dataclass(frozen=True, eq=False)
+class DecodedImage:
+    """What became of an image file.
+
+    Attributes:
+        size_HW: None if it is no whole image.
+        pixels_HWC: None in that case too, and maybe if the size is not the one that was wanted.
+    """
+
+    size_HW: tuple[int, int] | None
+    pixels_HWC: npt.NDArray[np.uint8] | None
+
+
+def decode_entry(source: ByteSource, entry: ArchiveEntry) -> npt.NDArray[np.uint8]:
+    """Read an image file of a zip, and decode it as `decode_image` does.
+
+    Raises:
+        ImageUndecodable: as `decode_image`.
+        DatasetRejected: as `decode_image`; `image_too_large` before anything is read, and
+            `archive_nested`.
+    """
+    if entry.size_bytes > MAX_IMAGE_FILE_BYTES:
+        raise too_large(entry.name)
+    data = source.read(entry.size_bytes + 1)
+    try:
+        return decode_image(data, name=entry.name)
+    except ImageUndecodable:
+        refuse_nested_bytes(entry.name, data)
+        raise
 
 
 def decode_image(data: bytes, *, name: str) -> npt.NDArray[np.uint8]:

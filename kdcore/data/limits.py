@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+# As pixels, and unpacked from its zip; whoever ingests may set another bound.
+MAX_DATASET_BYTES = 64 * 2**30
+
 
 @dataclass(frozen=True)
 class ArchiveLimits:
@@ -15,7 +18,7 @@ class ArchiveLimits:
     max_directory_bytes: int = 64 * 2**20
     max_name_bytes: int = 512
     max_depth: int = 8
-    max_total_bytes: int = 16 * 2**30
+    max_total_bytes: int = MAX_DATASET_BYTES
     max_ratio: int = 200
     ratio_free_bytes: int = 2**20
 
@@ -23,7 +26,6 @@ class ArchiveLimits:
 MAX_IMAGE_FILE_BYTES = 128 * 2**20
 MAX_IMAGE_PIXELS = 25_000_000
 MAX_UNDECODABLE_SHARE = 0.005
-MAX_ARRAY_BYTES = 16 * 2**30
 SHARD_BYTES = 512 * 2**20
 MAX_EXAMPLES = 10_000_000
 MIN_TRAIN_EXAMPLES = 10

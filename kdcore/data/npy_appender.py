@@ -1,12 +1,13 @@
 """Writes an .npy file whose number of rows is known only at the end."""
 
-import hashlib
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from kdcore.data.running_digest import RunningDigest
 
 
 class NpyAppender:
@@ -16,21 +17,22 @@ class NpyAppender:
         self._file: BinaryIO = path.open("wb")
         self._dtype = dtype
         self._row_shape = row_shape
-        self._digest = hashlib.sha256()
+        self._digest = RunningDigest()
         self.num_rows = 0
         self._write_header()
 
     def append(self, rows: npt.NDArray[Any]) -> None:
         """Write rows at the end."""
-        # `data` is a memory view: no copy where the rows are contiguous already.
-        block = np.ascontiguousarray(rows, dtype=self._dtype).data
-        self._file.write(block)
-        self._digest.update(block)
+        # No copy where the rows are contiguous already.
+        block = np.ascontiguousarray(rows, dtype=self._dtype)
+        finish_digest = self._digest.begin(block)
+        self._file.write(block.data)
+        finish_digest()
         self.num_rows += len(rows)
 
-    def digest(self) -> "hashlib._Hash":
+    def fork_digest(self) -> RunningDigest:
         """Copy the sha256 of the rows so far, to go on with on one's own."""
-        return self._digest.copy()
+        return self._digest.fork()
 
     def finish(self) -> str:
         """Write the final header; return the sha256 of the rows."""
@@ -46,6 +48,7 @@ class NpyAppender:
     def close(self) -> None:
         """Close the file, finished or not."""
         self._file.close()
+        self._digest.close()
 
     @property
     def _row_bytes(self) -> int:

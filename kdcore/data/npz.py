@@ -42,7 +42,13 @@ def read_npz(
             pairs[key] = _open_pair(archive, arrays, images, labels)
     else:
         pairs[None] = _open_pair(archive, arrays, *_WHOLE_ARRAYS)
-    return write_array_pairs(pairs, folder, name=name, class_names=class_names)
+    return write_array_pairs(
+        pairs,
+        folder,
+        name=name,
+        class_names=class_names,
+        max_bytes=archive.limits.max_total_bytes,
+    )
 
 
 def _find(arrays: dict[str, ArchiveEntry], aliases: tuple[str, ...]) -> ArchiveEntry | None:

@@ -8,8 +8,10 @@ from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 _VALUES = 256
+_PILLOW_CHANNELS = (1, 3)
 
 
 class PixelStatistics:
@@ -20,7 +22,16 @@ class PixelStatistics:
 
     def add(self, images_NHWC: npt.NDArray[np.uint8]) -> None:
         """Count the values of some images."""
-        for channel in range(len(self._counts)):
+        num_channels = len(self._counts)
+        if not images_NHWC.size:
+            return
+        if num_channels in _PILLOW_CHANNELS:
+            # Three times as fast as numpy, which turns each byte into eight first.
+            rows_RWC = images_NHWC.reshape(-1, *images_NHWC.shape[2:])
+            picture = Image.fromarray(rows_RWC if num_channels > 1 else rows_RWC[..., 0])
+            self._counts += np.array(picture.histogram()).reshape(num_channels, _VALUES)
+            return
+        for channel in range(num_channels):
             values = images_NHWC[..., channel].ravel()
             self._counts[channel] += np.bincount(values, minlength=_VALUES)
 

@@ -3,13 +3,13 @@
 N images, H height, W width, C channels.
 """
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from kdcore.data.npy_appender import NpyAppender
+from kdcore.data.running_digest import RunningDigest
 from kdcore.spec.datasets import ShardDescription, SplitName
 
 
@@ -39,7 +39,7 @@ class ShardWriter:
         self._split = split
         self._shape_HWC = shape_HWC
         self._shard_images = max(1, shard_bytes // int(np.prod(shape_HWC)))
-        self._whole = hashlib.sha256()
+        self._whole: RunningDigest | None = None
         self._shards: list[ShardDescription] = []
         self._newest = NpyAppender(folder / images_file(split), "|u1", shape_HWC)
         self.num_images = 0
@@ -50,17 +50,19 @@ class ShardWriter:
         while start < len(images_NHWC):
             if self._newest.num_rows == self._shard_images:
                 self._begin_shard()
-            part = images_NHWC[start : start + self._shard_images - self._newest.num_rows]
+            end = start + self._shard_images - self._newest.num_rows
+            part = np.ascontiguousarray(images_NHWC[start:end])
+            finish_digest = self._whole.begin(part) if self._whole else None
             self._newest.append(part)
-            if self._shards:
-                self._whole.update(np.ascontiguousarray(part).data)
+            if finish_digest is not None:
+                finish_digest()
             self.num_images += len(part)
             start += len(part)
 
     def finish(self) -> tuple[str, tuple[ShardDescription, ...]]:
         """Complete the newest file; return the sha256 of all pixels, and the shards if several."""
         sha256 = self._newest.finish()
-        if not self._shards:
+        if self._whole is None:
             return sha256, ()
         newest = ShardDescription(num_examples=self._newest.num_rows, sha256=sha256)
         return self._whole.hexdigest(), (*self._shards, newest)
@@ -68,11 +70,13 @@ class ShardWriter:
     def close(self) -> None:
         """Close the newest file, finished or not."""
         self._newest.close()
+        if self._whole is not None:
+            self._whole.close()
 
     def _begin_shard(self) -> None:
-        if not self._shards:
+        if self._whole is None:
             # Only now it is known that there are several; so far one digest served for both.
-            self._whole = self._newest.digest()
+            self._whole = self._newest.fork_digest()
             first = self._folder / images_file(self._split)
             first.rename(self._folder / shard_file(self._split, 0))
         sha256 = self._newest.finish()

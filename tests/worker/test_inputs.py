@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from kdstore.errors import ObjectNotFound
 from kdstore.objects import ObjectStore
+from worker.file_locks import file_lock
 from worker.inputs import InputCache, InputDamaged, StoredFile
 
 
@@ -111,3 +113,54 @@ def test_local_storage_names_its_files_and_remote_storage_has_none(tmp_path: Pat
     assert path is not None
     assert path.read_bytes() == b"c"
     assert ObjectStore.from_url("memory://").local_path("a/b") is None
+
+
+def kept_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.glob("*/data"))
+
+
+def test_workers_that_want_one_file_at_once_fetch_it_once(tmp_path: Path) -> None:
+    objects = ObjectStore.from_url("memory://")
+    file = store(objects, bytes(200))
+    caches = [InputCache(tmp_path / "cache", objects, max_bytes=250) for _ in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: caches[n].place(file, tmp_path / f"job-{n}"), range(8)))
+    placed = {(tmp_path / f"job-{number}").stat().st_ino for number in range(8)}
+    assert placed == {(tmp_path / "cache" / file.sha256 / "data").stat().st_ino}
+    assert list((tmp_path / "cache-locks").iterdir()) == []
+
+
+def test_bound_holds_while_several_fetch(tmp_path: Path) -> None:
+    objects = ObjectStore.from_url("memory://")
+    files = [store(objects, bytes([number]) * 100) for number in range(12)]
+    caches = [InputCache(tmp_path / "cache", objects, max_bytes=250) for _ in range(4)]
+
+    def place(number: int) -> int:
+        caches[number % 4].place(files[number], tmp_path / f"job-{number}")
+        return kept_bytes(tmp_path / "cache")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert max(threads.map(place, range(12))) <= 250
+    assert kept_bytes(tmp_path / "cache") == 200
+    for number in range(12):
+        assert (tmp_path / f"job-{number}").read_bytes() == bytes([number]) * 100
+
+
+def test_file_larger_than_the_cache_is_placed_and_pushes_nothing_out(
+    cache: InputCache, objects: ObjectStore, tmp_path: Path
+) -> None:
+    cache.place(store(objects, b"weights"), tmp_path / "teacher")
+    cache.place(store(objects, bytes(251)), tmp_path / "dataset")
+    assert (tmp_path / "dataset").read_bytes() == bytes(251)
+    assert kept_bytes(tmp_path / "cache") == len(b"weights")
+
+
+def test_worker_that_is_frozen_while_it_fetches_holds_nobody_up(
+    objects: ObjectStore, tmp_path: Path
+) -> None:
+    cache = InputCache(tmp_path / "cache", objects, max_bytes=250, patience_seconds=0.2)
+    file = store(objects, b"weights")
+    with file_lock(tmp_path / "cache-locks" / file.sha256, patience_seconds=60.0):
+        cache.place(file, tmp_path / "teacher")
+    assert (tmp_path / "teacher").read_bytes() == b"weights"
+    assert kept_bytes(tmp_path / "cache") == len(b"weights")

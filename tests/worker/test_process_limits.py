@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from worker.process_limits import data_bytes
+from kdcore.process_memory import data_bytes, left_of_limit
 
 PRELUDE = (
     "from worker.process_limits import apply_limits\n"
@@ -46,4 +46,7 @@ def test_limits_cannot_be_raised_again() -> None:
 
 
 def test_data_of_this_process_is_known() -> None:
-    assert data_bytes() > 2**20
+    used = data_bytes()
+    assert used is not None
+    assert used > 2**20
+    assert left_of_limit() is None

@@ -1,15 +1,21 @@
 """A reader that spins, swallows memory or dies decides the file, and the worker lives."""
 
+import io
 import os
 import signal
+import threading
+import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
+from PIL import Image
 
 from kdstore.validation import Rejection, ValidationFence
 from worker.child import Child
-from worker.messages import BuiltinOrder, DatasetAccepted, IngestLimits
+from worker.messages import BuiltinOrder, DatasetAccepted, DatasetOrder, IngestLimits
 from worker.reader import Undecided, limits_for, read_in_child
 from worker.reader_watch import ReaderWatch
 from worker.runtime import Runtime
@@ -119,3 +125,80 @@ def test_limits_grow_with_the_file() -> None:
     small, large = limits_for(10**6), limits_for(10**9)
     assert small.memory_bytes < large.memory_bytes
     assert 600 < small.wall_seconds < large.wall_seconds < small.cpu_seconds
+
+
+class DecoderKillingWatch(ReaderWatch):
+    """A watch that sends a signal to the first decoder that the reader starts."""
+
+    number = signal.SIGKILL
+
+    def attach(self, child: Child, *, max_seconds: float) -> None:
+        super().attach(child, max_seconds=max_seconds)
+        threading.Thread(target=self._end_decoder, args=(child.pid,)).start()
+
+    def _end_decoder(self, pid: int) -> None:
+        try:
+            reader = psutil.Process(pid)
+            while not (decoders := reader.children()):
+                time.sleep(0.01)
+            decoders[0].send_signal(self.number)
+        except psutil.NoSuchProcess:  # it has read everything: the test will say so
+            return
+
+
+def photographs(folder: Path) -> DatasetOrder:
+    """Images that are large and many enough for processes beside the reader."""
+    file = io.BytesIO()
+    Image.new("L", (2000, 2000)).save(file, "JPEG")
+    source = folder / "photographs.zip"
+    with zipfile.ZipFile(source, "w") as archive:
+        for number in range(60):
+            split, label = ("train", "test")[number % 5 == 0], "ab"[number // 5 % 2]
+            archive.writestr(f"{split}/{label}/{number}.jpg", file.getvalue())
+    return DatasetOrder(
+        source=source,
+        format="image_folder_zip",
+        name="photographs",
+        class_names=(),
+        destination=folder / "dataset",
+        thumbnails=folder / "thumbnails",
+        limits=limits_for(source.stat().st_size),
+        max_bytes=2**30,
+        max_decoders=2,
+    )
+
+
+def test_large_images_are_decoded_by_processes_beside_the_reader(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    with ReaderWatch(runtime, FENCE) as watch:
+        answer = read_in_child(runtime, photographs(tmp_path), watch)
+    assert isinstance(answer, DatasetAccepted)
+    assert (tmp_path / "dataset" / "train-images.npy").stat().st_size > 48 * 2000 * 2000
+
+
+def test_image_that_crashes_its_decoder_is_named(runtime: Runtime, tmp_path: Path) -> None:
+    class CrashingWatch(DecoderKillingWatch):
+        number = signal.SIGSEGV
+
+    with CrashingWatch(runtime, FENCE) as watch:
+        answer = read_in_child(runtime, photographs(tmp_path), watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "image_decoder_crashed"
+    assert answer.details[0].endswith(".jpg")
+
+
+def test_decoder_killed_from_outside_decides_nothing(runtime: Runtime, tmp_path: Path) -> None:
+    with DecoderKillingWatch(runtime, FENCE) as watch:
+        answer = read_in_child(runtime, photographs(tmp_path), watch)
+    assert answer == Undecided("decoder_killed")
+
+
+def test_dataset_larger_than_the_installation_takes_is_refused(
+    runtime: Runtime, tmp_path: Path
+) -> None:
+    order = photographs(tmp_path).model_copy(update={"max_bytes": 100 * 2**20})
+    with ReaderWatch(runtime, FENCE) as watch:
+        answer = read_in_child(runtime, order, watch)
+    assert isinstance(answer, Rejection)
+    assert answer.code == "dataset_too_large"

@@ -66,5 +66,5 @@ def test_container_without_a_limit_leaves_the_machine_s(
 def test_machine_that_tells_nothing_counts_with_all_it_has(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("kdcore.data.free_memory._PROC", tmp_path)
+    monkeypatch.setattr("kdcore.data.free_memory._MEMINFO", tmp_path / "none")
     assert free_bytes(CPU) > 2**20

@@ -45,6 +45,7 @@ CODES = frozenset(
         "idx_files_ambiguous",
         "idx_files_missing",
         "image_16_bit",
+        "image_decoder_crashed",
         "image_many_frames",
         "image_size_unsupported",
         "image_too_large",
