@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency benchmark-load benchmark-stall
+.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency benchmark-load benchmark-stall benchmark-decode benchmark-memory
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,3 +79,9 @@ benchmark-load: $(STAMP) ## 1,000 jobs from 50 clients on PostgreSQL, Redis and 
 
 benchmark-stall: $(STAMP) ## How long training stands still for a checkpoint
 	GOMP_SPINCOUNT=1000 $(BIN)/python -m benchmarks.checkpoint_stall
+
+benchmark-decode: $(STAMP) ## Ingest of large images by one process and by several
+	$(BIN)/python -m benchmarks.decoding
+
+benchmark-memory: $(STAMP) ## Train on three times the memory that a training process may take
+	$(BIN)/python -m benchmarks.larger_than_memory

@@ -98,7 +98,8 @@ class Estimate(Answer):
     """What a job will take; null where nothing is known."""
 
     memory_bytes_at_least: int | None = Field(
-        description="Of the device: weights, gradients, optimizer and images; no activations."
+        description="Of the device: weights, gradients, optimizer and images; no activations. "
+        "Images that take more than half of what is free there are read as needed instead."
     )
     training_steps: int = Field(
         description="Optimizer steps of all runs and stages: assistants, generations, student and "
