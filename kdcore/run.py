@@ -78,7 +78,7 @@ def run(
         num_threads: CPU threads; all usable cores if left out. A resumed job keeps its number.
         reporter: Is told every event, in order, in this thread.
         should_stop: Asked before every step; True ends the run after a checkpoint.
-        checkpoint_seconds: Time between checkpoints.
+        checkpoint_seconds: Time between checkpoints, besides those that the spec asks for by epoch.
         provenance: What the caller knows of where the job comes from, for the manifest.
         world: The processes that train together, joined by `kdcore.distributed.joined`.
 

@@ -63,7 +63,7 @@ class RunPlan:
         return max(_STEPS_BETWEEN_READINGS, self.num_steps // _READINGS_PER_RUN)
 
     def num_checkpoints_by_epoch(self, step: int) -> int:
-        """How many checkpoints `training.checkpoint_every_epochs` asks for up to this step.
+        """Count the checkpoints that `training.checkpoint_every_epochs` asks for up to this step.
 
         Epochs are those of each stage, which need not begin with a pass over the data.
         """

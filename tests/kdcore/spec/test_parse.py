@@ -104,6 +104,13 @@ def test_resolved_spec_has_every_default_filled_in() -> None:
         ),
         ("method", "fsp", "/method", "object_type", "an object"),
         (
+            "training/checkpoint_every_epochs",
+            0,
+            "/training/checkpoint_every_epochs",
+            "out_of_range",
+            "equal to 1, not 0",
+        ),
+        (
             "method",
             {"temperature": 3},
             "/method/name",
