@@ -2,9 +2,10 @@
 
     python -m benchmarks.decoding
 
-JPEGs of 1024x768, digits of scikit-learn enlarged smoothly, with noise, are ingested from a zip of
-class folders. Rounds alternate, each with every number of decoders, on a file system in memory
-where there is one: the disk is the same for all. CPU seconds are those of all processes together.
+Images of 1024x768, digits of scikit-learn enlarged smoothly, with noise, are ingested from a zip of
+class folders: as JPEG, and as PNG, which takes longer to decode. Rounds alternate, each with every
+number of decoders, on a file system in memory where there is one: the disk is the same for all. CPU
+seconds are those of all processes together.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import zipfile
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -26,7 +28,8 @@ from PIL import Image
 from benchmarks.measuring import machine, write_result
 from kdcore.data import ingest
 
-WIDTH, HEIGHT, QUALITY = 1024, 768, 90
+WIDTH, HEIGHT = 1024, 768
+FORMATS: dict[str, dict[str, Any]] = {"JPEG": {"quality": 90}, "PNG": {"compress_level": 1}}
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - a folder of its own is made there
 
 
@@ -39,48 +42,59 @@ class Round:
 
 
 def main() -> None:
-    """Make the images, ingest them in rounds, print and write the result."""
+    """Ingest images of both formats, print and write the result."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--decoders", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
-    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
-    rounds: dict[int, list[Round]] = {number: [] for number in options.decoders}
-    with tempfile.TemporaryDirectory(dir=place) as folder:
-        archive = write_zip(Path(folder) / "images.zip", options.images)
-        digests = set()
-        for _ in range(options.rounds):
-            for number, taken in rounds.items():
-                one, digest = timed_ingest(archive, Path(folder) / "dataset", number)
-                taken.append(one)
-                digests.add(digest)
-        size_bytes = archive.stat().st_size
-    assert len(digests) == 1, "all ingest the same pixels"
-    ratios = {number: ratios_to_one(rounds, number) for number in rounds if number > 1}
-    for number, taken in rounds.items():
-        print(f"{number} at most: {spread([each.wall_seconds for each in taken])} s")
-    for number, values in ratios.items():
-        print(f"{number} at most, times as fast as one: {spread(values)}")
+    load_before = os.getloadavg()
+    formats = {
+        image_format: measure(image_format, options.images, options.rounds, options.decoders)
+        for image_format in FORMATS
+    }
     write_result(
         options.out / f"decoding_{datetime.now(UTC).date()}.json",
         {
             "machine": machine(1),
-            "load_before_and_now": os.getloadavg(),
+            "load_before_and_after": [load_before, os.getloadavg()],
             "images": options.images,
             "size": [WIDTH, HEIGHT],
-            "jpeg_quality": QUALITY,
-            "zip_bytes": size_bytes,
-            "rounds": {
-                number: [asdict(each) for each in taken] for number, taken in rounds.items()
-            },
-            "times_as_fast_as_one": ratios,
+            "formats": formats,
         },
     )
 
 
-def write_zip(path: Path, num_images: int) -> Path:
+def measure(
+    image_format: str, num_images: int, num_rounds: int, decoders: list[int]
+) -> dict[str, Any]:
+    """Make the images of a format and ingest them in rounds; print and give what they took."""
+    rounds: dict[int, list[Round]] = {number: [] for number in decoders}
+    place = SHARED_MEMORY if SHARED_MEMORY.is_dir() else None
+    with tempfile.TemporaryDirectory(dir=place) as folder:
+        archive = write_zip(Path(folder) / "images.zip", image_format, num_images)
+        size_bytes = archive.stat().st_size
+        digests = set()
+        for _ in range(num_rounds):
+            for number, taken in rounds.items():
+                one, digest = timed_ingest(archive, Path(folder) / "dataset", number)
+                taken.append(one)
+                digests.add(digest)
+    assert len(digests) == 1, "all ingest the same pixels"
+    for number, taken in rounds.items():
+        print(f"{image_format}, {number}: {spread([each.wall_seconds for each in taken])} s")
+    ratios = {number: ratios_to_one(rounds, number) for number in rounds if number > 1}
+    for number, values in ratios.items():
+        print(f"{image_format}, {number}, times as fast as 1: {spread(values)}")
+    return {
+        "zip_bytes": size_bytes,
+        "rounds": {number: [asdict(each) for each in taken] for number, taken in rounds.items()},
+        "times_as_fast_as_one": ratios,
+    }
+
+
+def write_zip(path: Path, image_format: str, num_images: int) -> Path:
     """Write the images: ten classes, every fifth image of each for the test."""
     from sklearn.datasets import load_digits
 
@@ -93,9 +107,9 @@ def write_zip(path: Path, num_images: int) -> Path:
             noise = rng.normal(0, 8, smooth.shape)
             noisy = Image.fromarray((smooth + noise).clip(0, 255).astype(np.uint8))
             file = io.BytesIO()
-            noisy.save(file, "JPEG", quality=QUALITY)
+            noisy.save(file, image_format, **FORMATS[image_format])
             split = "test" if number // 10 % 5 == 0 else "train"
-            archive.writestr(f"{split}/{number % 10}/{number:05}.jpg", file.getvalue())
+            archive.writestr(f"{split}/{number % 10}/{number:05}", file.getvalue())
     return path
 
 

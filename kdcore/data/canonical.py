@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -127,6 +128,7 @@ class CanonicalWriter:
         self._shape = _checked_shape(shape_HWC)
         self._folder = folder
         self._statistics = PixelStatistics(self._shape.channels)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="statistics")
         self._max_bytes = self._bytes_left = max_bytes
         self._splits: dict[SplitName, _Split] = {}
         self._splits["train"] = _Split(folder, "train", shape_HWC)
@@ -141,6 +143,7 @@ class CanonicalWriter:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._thread.shutdown()
         for split in self._splits.values():
             split.close()
 
@@ -162,9 +165,13 @@ class CanonicalWriter:
                 f"The images have more than {self._max_bytes} bytes as pixels. "
                 "Upload fewer or smaller images.",
             )
+        # Counted while they are hashed and written.
+        counting = (
+            self._thread.submit(self._statistics.add, images_NHWC) if split == "train" else None
+        )
         self._splits[split].append(images_NHWC, labels_N)
-        if split == "train":
-            self._statistics.add(images_NHWC)
+        if counting is not None:
+            counting.result()
 
     def finish(
         self, *, name: str, class_names: Sequence[str], num_skipped: dict[SplitName, int]

@@ -19,6 +19,12 @@ class DecodeOrder(_Message):
     size_bytes: int = Field(description="Room for an image there; a larger one is not wanted.")
 
 
+class Ready(_Message):
+    """The decoder has loaded what it needs; said once, unasked."""
+
+    type: Literal["ready"] = "ready"
+
+
 class Decoded(_Message):
     """It is decoded, and its pixels are at their place if they have room there."""
 
@@ -48,4 +54,6 @@ class TooMuchMemory(_Message):
 
 
 DecoderAnswer = Decoded | Undecodable | Refused | TooMuchMemory
-ANSWER: TypeAdapter[DecoderAnswer] = TypeAdapter(Annotated[DecoderAnswer, Discriminator("type")])
+DECODER_MESSAGE: TypeAdapter[Ready | DecoderAnswer] = TypeAdapter(
+    Annotated[Ready | DecoderAnswer, Discriminator("type")]
+)

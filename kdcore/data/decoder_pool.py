@@ -8,8 +8,7 @@ H height, W width, C channels.
 
 import contextlib
 import os
-import signal
-import subprocess
+import select
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -19,8 +18,8 @@ from typing import Self
 
 import numpy as np
 
+from kdcore.data.decoder import Decoder, Outcome
 from kdcore.data.decoder_messages import (
-    ANSWER,
     Decoded,
     DecodeOrder,
     Refused,
@@ -29,19 +28,21 @@ from kdcore.data.decoder_messages import (
 )
 from kdcore.data.image_rows import Pixels
 from kdcore.data.images import DecodedImage
-from kdcore.data.rejection import shown
 from kdcore.data.streams import ArchiveEntry
 from kdcore.errors import DatasetRejected, DecoderKilled
 
-# Images that a decoder may be ahead: it works on one while another waits to be taken.
-_AHEAD = 2
+# Images that a decoder has orders for: it works on one while another waits for it.
+_ORDERS = 2
+# Images that others may be ahead of a slow decoder, for each decoder, within so many bytes.
+_SLOTS = 8
+_SLOTS_BYTES = 256 * 2**20
 _MAX_CHANNELS = 3
 
 
 class DecoderPool:
     """Decoders that share a piece of memory with this process; a context manager that ends them.
 
-    At most two images for each decoder are under way at any time.
+    At most eight images for each decoder are under way or wait to be taken, or 256 MiB of them.
     """
 
     def __init__(
@@ -57,18 +58,20 @@ class DecoderPool:
         """
         self._size_HW = size_HW
         self._slot_bytes = size_HW[0] * size_HW[1] * _MAX_CHANNELS
-        self._num_slots = num_decoders * _AHEAD
+        affordable = max(_ORDERS * num_decoders, _SLOTS_BYTES // self._slot_bytes)
+        self._num_slots = min(_SLOTS * num_decoders, affordable)
         total_bytes = self._num_slots * self._slot_bytes
+        self._answers: dict[int, Outcome] = {}
         with tempfile.TemporaryFile(dir=folder) as file, contextlib.ExitStack() as on_error:
             # A full disk shows here, and not as a signal when a decoder writes.
             file.truncate(total_bytes)
             if sys.platform == "linux":
                 os.posix_fallocate(file.fileno(), 0, total_bytes)
             self._pixels = np.memmap(file, np.uint8, "r", shape=(total_bytes,))
-            self._decoders: list[subprocess.Popen[bytes]] = []
+            self._decoders: list[Decoder] = []
             on_error.callback(self._end)
             for _ in range(num_decoders):
-                self._decoders.append(_start(archive_fd, file.fileno()))
+                self._decoders.append(Decoder(archive_fd, file.fileno()))
             on_error.pop_all()
 
     def __enter__(self) -> Self:
@@ -82,6 +85,15 @@ class DecoderPool:
     ) -> None:
         self._end()
 
+    def is_ready(self) -> bool:
+        """Tell whether all decoders have loaded what they need, without waiting for them.
+
+        Raises:
+            DecoderKilled: One has died already.
+        """
+        self._receive(max_seconds=0.0)
+        return all(decoder.is_ready for decoder in self._decoders)
+
     def decode(self, entries: Sequence[ArchiveEntry]) -> Iterator[DecodedImage]:
         """Decode images one after another. The pixels of each are good until the next is taken.
 
@@ -90,33 +102,43 @@ class DecoderPool:
             DecoderKilled: the system ended a decoder.
             MemoryError: an image takes more than a decoder has.
         """
-        for index in range(min(self._num_slots, len(entries))):
-            self._order(index, entries[index])
-        for index, entry in enumerate(entries):
-            yield self._receive(index, entry)
-            following = index + self._num_slots
-            if following < len(entries):
-                self._order(following, entries[following])
+        num_ordered = 0
+        for index in range(len(entries)):
+            while True:
+                # Places are given away again when their images have been taken.
+                end = min(len(entries), index + self._num_slots)
+                num_ordered = self._hand_out(entries, num_ordered, end)
+                if index in self._answers:
+                    break
+                self._receive(max_seconds=None)
+            yield self._image(index, self._answers.pop(index))
 
-    def _order(self, index: int, entry: ArchiveEntry) -> None:
-        offset = index % self._num_slots * self._slot_bytes
-        order = DecodeOrder(entry=entry, offset=offset, size_bytes=self._slot_bytes)
-        stdin = self._decoders[index % len(self._decoders)].stdin
-        if stdin is None:
-            raise AssertionError("decoders have a pipe as stdin")
-        # One that has died is noticed where its answer is missing.
-        with contextlib.suppress(BrokenPipeError):
-            stdin.write(order.model_dump_json().encode() + b"\n")
-            stdin.flush()
+    def _hand_out(self, entries: Sequence[ArchiveEntry], start: int, end: int) -> int:
+        """Order images from `start` on from decoders that have little to do; tell how far."""
+        for index in range(start, end):
+            free = [
+                each for each in self._decoders if not each.is_dead and each.num_orders < _ORDERS
+            ]
+            if not free:
+                return index
+            place = index % self._num_slots * self._slot_bytes
+            order = DecodeOrder(entry=entries[index], offset=place, size_bytes=self._slot_bytes)
+            min(free, key=lambda each: each.num_orders).order(index, order)
+        return end
 
-    def _receive(self, index: int, entry: ArchiveEntry) -> DecodedImage:
-        decoder = self._decoders[index % len(self._decoders)]
-        if decoder.stdout is None:
-            raise AssertionError("decoders have a pipe as stdout")
-        line = decoder.stdout.readline()
-        if not line.endswith(b"\n"):
-            raise _death(decoder.wait(), entry.name)
-        match ANSWER.validate_json(line):
+    def _receive(self, *, max_seconds: float | None) -> None:
+        """Wait until a decoder has said something, and keep the answers."""
+        alive = {each.messages_fd: each for each in self._decoders if not each.is_dead}
+        if not alive:
+            raise AssertionError("what the last decoder died over was to be taken before")
+        saying = select.poll()
+        for descriptor in alive:
+            saying.register(descriptor, select.POLLIN)
+        for descriptor, _ in saying.poll(None if max_seconds is None else max_seconds * 1000):
+            self._answers.update(alive[descriptor].receive())
+
+    def _image(self, index: int, outcome: Outcome) -> DecodedImage:
+        match outcome:
             case Decoded(shape_HWC=shape_HWC):
                 return DecodedImage(shape_HWC[:2], self._pixels_of(index, shape_HWC))
             case Undecodable():
@@ -125,6 +147,8 @@ class DecoderPool:
                 raise DatasetRejected(code, message, entries=entries)
             case TooMuchMemory():
                 raise MemoryError
+            case DatasetRejected() | DecoderKilled():
+                raise outcome
 
     def _pixels_of(self, index: int, shape_HWC: tuple[int, int, int]) -> Pixels | None:
         if shape_HWC[:2] != self._size_HW:
@@ -137,34 +161,4 @@ class DecoderPool:
         for decoder in self._decoders:
             decoder.kill()
         for decoder in self._decoders:
-            # Orders that it never read may still be in the buffer.
-            with contextlib.suppress(BrokenPipeError):
-                decoder.__exit__(None, None, None)
-
-
-def _start(archive_fd: int, pixels_fd: int) -> subprocess.Popen[bytes]:
-    """Start a decoder in the group of this process, so that whoever kills one kills all."""
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-P", "-m", "kdcore.data.decoder_process"),
-            *("--parent", str(os.getpid())),
-            *("--archive-fd", str(archive_fd), "--pixels-fd", str(pixels_fd)),
-        ],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        pass_fds=(archive_fd, pixels_fd),
-    )
-
-
-def _death(status: int, name: str) -> DatasetRejected | DecoderKilled:
-    """Tell what a decoder's death over an image means."""
-    if status == -signal.SIGKILL:
-        return DecoderKilled(
-            "The system ended a process that decoded images, perhaps for want of memory. Try again."
-        )
-    return DatasetRejected(
-        "image_decoder_crashed",
-        f"{shown(name)} made its decoder crash, or work far longer than an image may take. Save it "
-        "anew, or leave it out.",
-        entries=[shown(name)],
-    )
+            decoder.close()

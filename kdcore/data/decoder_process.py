@@ -11,6 +11,7 @@ import os
 import resource
 import signal
 import sys
+from typing import BinaryIO
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from kdcore.data.decoder_messages import (
     Decoded,
     DecodeOrder,
     DecoderAnswer,
+    Ready,
     Refused,
     TooMuchMemory,
     Undecodable,
@@ -33,7 +35,7 @@ _MEMORY_BYTES = 2**30
 
 
 def main() -> None:
-    """Decode what is ordered on stdin until it ends; answer on stdout."""
+    """Say that it is ready, decode what is ordered on stdin until it ends, and answer on stdout."""
     parser = argparse.ArgumentParser(prog="python -m kdcore.data.decoder_process")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--archive-fd", type=int, required=True)
@@ -46,11 +48,15 @@ def main() -> None:
     # What a library may print goes where errors go, and not among the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    _say(answers, Ready())
     for line in sys.stdin.buffer:
         order = DecodeOrder.model_validate_json(line)
-        answer = _carry_out(order, arguments.archive_fd, pixels)
-        answers.write(answer.model_dump_json().encode() + b"\n")
-        answers.flush()
+        _say(answers, _carry_out(order, arguments.archive_fd, pixels))
+
+
+def _say(answers: BinaryIO, message: Ready | DecoderAnswer) -> None:
+    answers.write(message.model_dump_json().encode() + b"\n")
+    answers.flush()
 
 
 def _end_with(parent: int) -> None:

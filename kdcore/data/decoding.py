@@ -1,5 +1,6 @@
 """Decodes the images of a zip in their order: here, or by several processes where that pays."""
 
+from collections import deque
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
@@ -48,9 +49,9 @@ def decoded_images(
         DatasetRejected: as `kdcore.data.images.decode_entry` and `DecoderPool.decode` do.
         DecoderKilled, MemoryError: as `DecoderPool.decode` does.
     """
-    left = list(entries)
+    left = deque(entries)
     while left:
-        image = _decode_here(archive, left.pop(0))
+        image = _decode_here(archive, left.popleft())
         yield image
         if image.size_HW is None:
             continue
@@ -64,7 +65,10 @@ def decoded_images(
             with DecoderPool(
                 archive.fileno(), size_HW=image.size_HW, num_decoders=num_decoders, folder=folder
             ) as pool:
-                yield from pool.decode(left)
+                # Until they have loaded what they need, this process goes on.
+                while left and not pool.is_ready():
+                    yield _decode_here(archive, left.popleft())
+                yield from pool.decode(list(left))
         return
 
 
