@@ -17,6 +17,9 @@ from kdstore.tracing import open_tracing
 
 _LOG = logging.getLogger("potstill.api")
 _GRACE_SECONDS = 10
+# Longer than proxies (Caddy: two minutes) and clients keep an idle connection, so that none of them
+# sends a request into one that is just being closed.
+_KEEP_ALIVE_SECONDS = 130
 
 
 class Server(uvicorn.Server):
@@ -48,6 +51,7 @@ def main() -> None:
         access_log=False,  # the boundary logs each request, without its query
         server_header=False,
         timeout_graceful_shutdown=_GRACE_SECONDS,
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
     )
     _LOG.info("listening", extra={"address": settings.address})
     with listener:

@@ -9,6 +9,7 @@ from typing import Any, cast
 from sqlalchemy import Engine
 from starlette.requests import Request
 
+from api.jobs.glances import SharedGlances
 from api.latest import Latest
 from api.metrics import ApiMetrics
 from api.parts import Parts, make_parts
@@ -48,6 +49,7 @@ class AppState:
     links: SignedLinks | None
     queue: Any
     pace: StreamPace
+    glances: SharedGlances
     metrics: ApiMetrics
     parts: Parts
     tracing: Tracing
@@ -75,6 +77,7 @@ def open_state(
                 links=open_links(settings, objects),
                 queue=queue,
                 pace=pace,
+                glances=SharedGlances(session_factory, max_age_seconds=pace.poll_seconds / 2),
                 metrics=metrics,
                 parts=parts,
                 tracing=tracing,

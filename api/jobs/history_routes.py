@@ -8,8 +8,9 @@ from starlette.responses import Response, StreamingResponse
 
 from api.dependencies import ReaderDependency
 from api.jobs import history
+from api.jobs.glances import Place, glance
 from api.jobs.schemas import EventRead, LogLineRead, MetricsRead
-from api.jobs.stream import glance, stream
+from api.jobs.stream import stream
 from api.openapi import errors_of
 from api.replies import reply
 from api.schemas import MAX_LIST_ITEMS, JobId, Limit, ListOf
@@ -115,7 +116,7 @@ def list_job_events(
         )
         return reply(request, page)
     state = state_of(request)
-    found = glance(reader.session, workspace_id=reader.workspace_id, job_id=job_id, after=after)
+    found = glance(reader.session, Place(reader.workspace_id, job_id, after))
     if found.is_over and not found.events:
         # What the HTML standard has a browser's EventSource take as "do not reconnect".
         return Response(status_code=204)

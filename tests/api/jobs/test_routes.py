@@ -1,17 +1,16 @@
 """Jobs: created once everything fits, read in constant work, moved only as the table allows."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import event
 
 from api.state import AppState
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
 from kdstore.tables import Job
+from tests.api.queries import counting_queries
 
 Client = Any  # these are classes of conftest.py, which tests cannot import
 Rows = Any
@@ -30,19 +29,6 @@ def distillation(rows: Rows) -> Json:
         "student": {"architecture": "mlp", "hidden": [8]},
         "tags": {"team": "vision"},
     }
-
-
-@contextmanager
-def _counting_queries(state: AppState) -> Iterator[list[str]]:
-    statements: list[str] = []
-
-    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
-        if statement.startswith("SELECT"):
-            statements.append(statement)
-
-    event.listen(state.engine, "before_cursor_execute", note)
-    yield statements
-    event.remove(state.engine, "before_cursor_execute", note)
 
 
 class TestCreate:
@@ -142,13 +128,13 @@ class TestRead:
         self, client: Client, rows: Rows, state: AppState, session_factory: SessionFactory
     ) -> None:
         job_id = rows.job()
-        with _counting_queries(state) as fresh:
+        with counting_queries(state.engine) as fresh:
             client.get(f"/v1/jobs/{job_id}")
         for _ in range(5):
             fence = rows.claim(job_id)
             with transaction(session_factory) as session:
                 jobs.release(session, fence)
-        with _counting_queries(state) as seasoned:
+        with counting_queries(state.engine) as seasoned:
             job = client.get(f"/v1/jobs/{job_id}").json()
         assert len(job["attempts"]) == 5
         assert len(fresh) == len(seasoned) == 3  # key, job, attempts
@@ -215,7 +201,7 @@ class TestList:
     ) -> None:
         for _ in range(4):
             rows.claim(rows.job())
-        with _counting_queries(state) as queries:
+        with counting_queries(state.engine) as queries:
             items = client.get("/v1/jobs").json()["items"]
         assert [len(job["attempts"]) for job in items] == [1, 1, 1, 1]
         assert len(queries) == 3
