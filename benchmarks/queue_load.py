@@ -39,10 +39,12 @@ _SPEC: dict[str, Any] = {
     "evaluation": {"latency": False},
     "exports": ["safetensors"],
 }
-_URGENT_EVERY = 10
+# Of each 20 jobs of a client: one for either workspace, behind many that are not urgent.
+_URGENT = {13, 18}
 _POLL_SECONDS = 0.5
 _ATTEMPTS = """
-    SELECT a.job_id, a.worker, a.started_at, a.ended_at, a.exit_cause, j.priority, j.workspace_id
+    SELECT a.job_id, a.worker, a.started_at, a.ended_at, a.exit_cause, j.priority, j.workspace_id,
+        j.created_at
     FROM attempts a JOIN jobs j ON j.id = a.job_id ORDER BY a.started_at
 """
 
@@ -132,7 +134,7 @@ def post(url: str, tokens: Sequence[str], numbers: range) -> list[float]:
         # Everyone is a client of its own, as many machines are.
         with Potstill(url, tokens[number % len(tokens)]) as client:
             began = time.perf_counter()
-            priority = 10 if number % (_URGENT_EVERY * len(tokens)) < len(tokens) else 0
+            priority = 10 if number % 20 in _URGENT else 0
             client.create_job({**_SPEC, "name": f"load {number}", "priority": priority})
             times.append((time.perf_counter() - began) * 1000)
     return times
@@ -181,8 +183,8 @@ def check(rows: Sequence[Row[Any]], *, num_jobs: int) -> dict[str, Any]:
         "jobs_by_worker": sorted(by_worker.values()),
         "jobs_a_second": num_jobs / (rows[-1].ended_at - rows[0].started_at).total_seconds(),
         "longest_run_of_one_workspace": longest_run([row.workspace_id for row in rows]),
-        "mean_place_of_urgent": mean_place(rows, urgent=True),
-        "mean_place_of_others": mean_place(rows, urgent=False),
+        "wait_of_urgent_seconds": spread(waits(rows, urgent=True)),
+        "wait_of_others_seconds": spread(waits(rows, urgent=False)),
     }
 
 
@@ -195,9 +197,13 @@ def longest_run(names: Sequence[str]) -> int:
     return longest
 
 
-def mean_place(rows: Sequence[Row[Any]], *, urgent: bool) -> float:
-    """Average the places, from 0, at which jobs of a kind were begun."""
-    return statistics.mean(place for place, row in enumerate(rows) if (row.priority > 0) == urgent)
+def waits(rows: Sequence[Row[Any]], *, urgent: bool) -> list[float]:
+    """Give the seconds that each job of a kind was queued."""
+    return [
+        (row.started_at - row.created_at).total_seconds()
+        for row in rows
+        if (row.priority > 0) == urgent
+    ]
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:
