@@ -121,6 +121,16 @@ class BodyTooSlow(ApiError):
         super().__init__(f"The body must arrive within {max_seconds:.0f} seconds. Send it again.")
 
 
+class UploadsBusy(ApiError):
+    """Too many parts of uploads are on their way through this process."""
+
+    code = "uploads_busy"
+    headers: ClassVar[Mapping[str, str]] = {"Connection": "close"}  # its body is left unread
+
+    def __init__(self) -> None:
+        super().__init__("Too many parts arrive at once. Send this one again in a moment.")
+
+
 class RangeUnsatisfiable(ApiError):
     """The range asked for lies past the end of the file."""
 
@@ -167,6 +177,7 @@ STATUS_OF: Final[Mapping[type[Exception], int]] = {
     store.PartSizeMismatch: 422,
     store.DigestMismatch: 422,
     NotReady: 503,
+    UploadsBusy: 503,
     store.StorageUnavailable: 503,
     database.OperationalError: 503,
     database.InterfaceError: 503,

@@ -19,6 +19,7 @@ from typing import TypeVar
 from sqlalchemy import create_engine, text
 
 from benchmarks.measuring import machine, write_result
+from benchmarks.processes import find_process, peak_bytes
 from deploy.servers import Backends
 from kdclient import Potstill
 from kdclient.downloads import download_all
@@ -116,34 +117,6 @@ def timed(action: Callable[[], ResultT]) -> tuple[float, ResultT]:
     started = time.perf_counter()
     result = action()
     return time.perf_counter() - started, result
-
-
-def find_process(module: str) -> int:
-    """Find the process below this one that runs `python -m <module>`."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = path.read_bytes().decode().split("\0")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if ["-m", module] == words[-3:-1] and _is_below(int(path.parent.name)):
-            return int(path.parent.name)
-    raise AssertionError(f"no process runs python -m {module}")
-
-
-def _is_below(pid: int) -> bool:
-    while pid > 1:
-        if pid == os.getpid():
-            return True
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return False
-
-
-def peak_bytes(pid: int) -> int:
-    """Read the most memory that a process has held."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024
-    raise AssertionError("Linux tells VmHWM")
 
 
 if __name__ == "__main__":

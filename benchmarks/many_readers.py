@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from benchmarks.measuring import machine, write_result
+from benchmarks.processes import find_process
 from deploy.servers import Backends
 from kdclient import Potstill
 from kdclient.services import Services
@@ -74,10 +75,10 @@ def main() -> None:
         ) as services,
     ):
         connection = services.start()
-        api = child_that_runs("api")
-        for process in child_that_runs("worker").children(recursive=True):
+        api = psutil.Process(find_process("api"))
+        worker = psutil.Process(find_process("worker"))
+        for process in (worker, *worker.children(recursive=True)):
             process.cpu_affinity(cores[2:])
-        child_that_runs("worker").cpu_affinity(cores[2:])
         os.sched_setaffinity(0, cores[2:])
         with Potstill(connection.url, connection.api_key) as client:
             job = client.create_job(_SPEC)
@@ -91,15 +92,6 @@ def main() -> None:
     write_result(
         options.out / f"many_readers_{datetime.now(UTC).date()}.json",
         {"machine": machine(1), "options": {**vars(options), "out": None}, **result},
-    )
-
-
-def child_that_runs(module: str) -> psutil.Process:
-    """Find the service that runs a module."""
-    return next(
-        process
-        for process in psutil.Process().children(recursive=True)
-        if process.cmdline()[-2:] == ["-m", module]
     )
 
 

@@ -89,6 +89,11 @@ class Settings(BaseSettings):
     )
     part_size_bytes: PositiveInt = Field(8 * MEBIBYTE, description="Of each part of an upload.")
     max_upload_bytes: PositiveInt = Field(16 * GIBIBYTE, description="Largest upload taken.")
+    upload_memory_bytes: PositiveInt = Field(
+        96 * MEBIBYTE,
+        description="What parts of uploads on their way through an API process may take. More of "
+        "them wait; those that go to storage by signed links take none.",
+    )
     upload_expiry_seconds: PositiveInt = Field(
         24 * 3600, description="How long an unfinished upload is kept."
     )

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from api.dependencies import MemberDependency, ViewerDependency, WriterDependency
-from api.errors import BodyTooSlow
+from api.errors import BodyTooSlow, UploadsBusy
 from api.idempotency import Created, CreatingRequestDependency
 from api.openapi import errors_of
 from api.replies import reply
@@ -90,6 +90,7 @@ def get_upload(upload_id: UploadId, viewer: ViewerDependency, request: Request) 
         UploadClosed,
         PartSizeMismatch,
         BodyTooSlow,
+        UploadsBusy,
         StorageUnavailable,
         writes=True,
     ),

@@ -65,12 +65,13 @@ async def take_part(
     """Stream one part into storage; no transaction is open while its bytes arrive.
 
     Raises:
-        UploadNotFound, UploadClosed, PartNumberInvalid, PartSizeMismatch.
+        UploadNotFound, UploadClosed, PartNumberInvalid, PartSizeMismatch, UploadsBusy.
     """
     upload = await run_in_threadpool(
         _open_for_part, state, workspace_id=workspace_id, upload_id=upload_id, number=number
     )
-    part = await upload_bytes.store_part(state.objects, upload, number=number, chunks=chunks)
+    async with state.part_slots.one():
+        part = await upload_bytes.store_part(state.objects, upload, number=number, chunks=chunks)
     await run_in_threadpool(
         _register, state, workspace_id=workspace_id, upload_id=upload_id, part=part
     )

@@ -21,6 +21,7 @@ from kdstore.objects.opening import Store, open_store
 CHUNK_BYTES = 1024 * 1024
 _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
 _LOCAL_BYTES = 512 * 1024
+_PARTS_IN_FLIGHT = 2
 _LISTED_AT_ONCE = 500
 
 # Names of HTTP headers, and their values.
@@ -99,7 +100,7 @@ class ObjectStore:
         with (
             self._failures.translated(key, reads=False),
             obstore.open_writer(
-                self._store, key, buffer_size=self._part_bytes, max_concurrency=2
+                self._store, key, buffer_size=self._part_bytes, max_concurrency=_PARTS_IN_FLIGHT
             ) as writer,
         ):
             for chunk in chunks:
@@ -110,7 +111,11 @@ class ObjectStore:
         """Do as `put_stream`, for a request body that arrives asynchronously."""
         with self._failures.translated(key, reads=False):
             await obstore.put_async(
-                self._store, key, chunks, chunk_size=self._part_bytes, max_concurrency=2
+                self._store,
+                key,
+                chunks,
+                chunk_size=self._part_bytes,
+                max_concurrency=_PARTS_IN_FLIGHT,
             )
         self._sync_to_disk(key)
 
@@ -215,8 +220,12 @@ class ObjectStore:
         return self._sign("PUT", key, expires_seconds)
 
     @property
+    def stream_memory_bytes(self) -> int:
+        """The most that `put_stream` holds in memory at a time."""
+        return (_PARTS_IN_FLIGHT + 1) * self._part_bytes
+
+    @property
     def _part_bytes(self) -> int:
-        # With two parts in flight this bounds the memory of one upload.
         return _LOCAL_BYTES if self._folder is not None else _MULTIPART_BYTES
 
     def _put(
@@ -230,7 +239,7 @@ class ObjectStore:
                 data,
                 attributes=kept,
                 chunk_size=self._part_bytes,
-                max_concurrency=2,
+                max_concurrency=_PARTS_IN_FLIGHT,
             )
         self._sync_to_disk(key)
 
