@@ -43,6 +43,10 @@ class World:
         dist.broadcast(told, src=0, group=self.host_group)
         return int(told)
 
+    def wait_for_first(self) -> None:
+        """Return once rank 0 has come here too; it waits for nobody."""
+        self.agreed(0)
+
     def total(self, tensor: torch.Tensor) -> torch.Tensor:
         """Give the sum over the processes, which all hold a tensor of one shape."""
         if self.is_alone:

@@ -8,7 +8,7 @@ from torch import nn
 
 from kdcore.devices import Compute
 from kdcore.distributed import ALONE, World
-from kdcore.errors import IncompatibleInputs
+from kdcore.errors import IncompatibleInputs, Interrupted, TimeLimitReached
 from kdcore.models import load_weights
 from kdcore.progress import LogLine, Reporter, Resumed
 from kdcore.report import Run
@@ -93,6 +93,16 @@ class JobTrainer:
             Diverged: when a loss is not finite.
             OSError: a checkpoint could not be written.
         """
+        try:
+            self._train_runs()
+        except (Interrupted, TimeLimitReached):  # every process stops at the same step
+            self.world.wait_for_first()
+            raise
+        # Rank 0 alone writes; who goes on without it might read, and clear away, what is half done.
+        self.world.wait_for_first()
+        return self.finished
+
+    def _train_runs(self) -> None:
         resumed = self.resumed
         with Checkpointing(
             self.folder,
@@ -104,7 +114,6 @@ class JobTrainer:
             for run in self.runs:
                 if run not in self.finished:
                     self._train_run(run, checkpointing)
-        return self.finished
 
     def _train_run(self, run: Run, checkpointing: Checkpointing) -> None:
         plan = self.make_plan(run, self.finished)
