@@ -13,7 +13,7 @@ from api.jobs.glances import SharedGlances
 from api.latest import Latest
 from api.metrics import ApiMetrics
 from api.parts import Parts, make_parts
-from api.uploads.slots import PartSlots
+from api.uploads.slots import UploadSlots
 from kdstore.backlog import Backlog, read_backlog
 from kdstore.db import SessionFactory, make_engine, make_session_factory, reading
 from kdstore.objects import ObjectStore
@@ -51,7 +51,7 @@ class AppState:
     queue: Any
     pace: StreamPace
     glances: SharedGlances
-    part_slots: PartSlots
+    upload_slots: UploadSlots
     metrics: ApiMetrics
     parts: Parts
     tracing: Tracing
@@ -80,9 +80,9 @@ def open_state(
                 queue=queue,
                 pace=pace,
                 glances=SharedGlances(session_factory, max_age_seconds=pace.poll_seconds / 2),
-                part_slots=PartSlots(
+                upload_slots=UploadSlots(
                     memory_bytes=settings.upload_memory_bytes,
-                    bytes_of_part=objects.stream_memory_bytes,
+                    stream_bytes=objects.stream_memory_bytes,
                 ),
                 metrics=metrics,
                 parts=parts,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import anyio
 from fastapi import APIRouter, Path
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -123,15 +124,20 @@ async def put_part(
         UploadClosed,
         UploadIncomplete,
         DigestMismatch,
+        UploadsBusy,
         StorageUnavailable,
         writes=True,
     ),
 )
-def complete_upload(upload_id: UploadId, member: MemberDependency, request: Request) -> UploadRead:
+async def complete_upload(
+    upload_id: UploadId, member: MemberDependency, request: Request
+) -> UploadRead:
     """Check size and sha256 over the whole and keep it; or say what is missing."""
-    return service.complete(
-        state_of(request), workspace_id=member.workspace_id, upload_id=upload_id
-    )
+    state = state_of(request)
+    async with state.upload_slots.completions.one():
+        return await run_in_threadpool(
+            service.complete, state, workspace_id=member.workspace_id, upload_id=upload_id
+        )
 
 
 @router.delete(

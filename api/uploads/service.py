@@ -70,7 +70,7 @@ async def take_part(
     upload = await run_in_threadpool(
         _open_for_part, state, workspace_id=workspace_id, upload_id=upload_id, number=number
     )
-    async with state.part_slots.one():
+    async with state.upload_slots.parts.one():
         part = await upload_bytes.store_part(state.objects, upload, number=number, chunks=chunks)
     await run_in_threadpool(
         _register, state, workspace_id=workspace_id, upload_id=upload_id, part=part

@@ -1,4 +1,4 @@
-"""How many parts of uploads are on their way through this process at once."""
+"""How much of uploads moves through this process at once; the rest waits and takes no memory."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,30 +7,24 @@ import anyio
 
 from api.errors import UploadsBusy
 
-# Less than clients wait for their bytes to be taken (kdclient: a minute).
-_WAIT_SECONDS = 30.0
+# Less than clients wait for their bytes to be taken (kdclient: a minute), and for an answer (five).
+_PART_WAIT_SECONDS = 30.0
+_COMPLETION_WAIT_SECONDS = 240.0
+_SHARE_OF_PARTS = 2 / 3
 
 
-class PartSlots:
-    """Lets so many parts through at once as the memory is for; others wait, their bytes unread."""
+class Slots:
+    """Lets a few through at once, first come, first served."""
 
-    def __init__(
-        self, *, memory_bytes: int, bytes_of_part: int, wait_seconds: float = _WAIT_SECONDS
-    ) -> None:
-        """Make at least one slot; call it where an event loop runs.
-
-        Args:
-            memory_bytes: For all parts that are under way.
-            bytes_of_part: The most that one of them takes.
-            wait_seconds: For a slot.
-        """
-        self.num_slots = max(1, memory_bytes // bytes_of_part)
+    def __init__(self, num_slots: int, *, wait_seconds: float) -> None:
+        """Make at least one slot, for which others wait so long; used on one event loop."""
+        self.num_slots = max(1, num_slots)
         self._free = anyio.Semaphore(self.num_slots)
         self._wait_seconds = wait_seconds
 
     @asynccontextmanager
     async def one(self) -> AsyncIterator[None]:
-        """Hold a slot, first come, first served.
+        """Hold a slot.
 
         Raises:
             UploadsBusy: none became free in time.
@@ -44,3 +38,22 @@ class PartSlots:
             yield
         finally:
             self._free.release()
+
+
+class UploadSlots:
+    """Slots for parts that arrive, and for wholes that are put together.
+
+    Apart, since a large upload takes minutes to put together, and parts must not wait for that.
+    """
+
+    def __init__(self, *, memory_bytes: int, stream_bytes: int) -> None:
+        """Share memory out among them.
+
+        Args:
+            memory_bytes: For all together.
+            stream_bytes: What one stream into storage takes.
+        """
+        num_streams = memory_bytes // stream_bytes
+        num_parts = int(num_streams * _SHARE_OF_PARTS)
+        self.parts = Slots(num_parts, wait_seconds=_PART_WAIT_SECONDS)
+        self.completions = Slots(num_streams - num_parts, wait_seconds=_COMPLETION_WAIT_SECONDS)

@@ -1,16 +1,16 @@
-"""Slots for parts: no more at once than memory is for, and an answer for those that wait."""
+"""Slots: no more at once than memory is for, and an answer for those that wait too long."""
 
 import asyncio
 
 import pytest
 
 from api.errors import UploadsBusy
-from api.uploads.slots import PartSlots
+from api.uploads.slots import Slots, UploadSlots
 
 
-def test_no_more_parts_are_under_way_than_there_is_memory_for() -> None:
+def test_no_more_are_under_way_than_there_are_slots() -> None:
     async def most_at_once() -> int:
-        slots = PartSlots(memory_bytes=30, bytes_of_part=10)
+        slots = Slots(3, wait_seconds=60.0)
         under_way = most = 0
 
         async def send() -> None:
@@ -27,16 +27,18 @@ def test_no_more_parts_are_under_way_than_there_is_memory_for() -> None:
     assert asyncio.run(most_at_once()) == 3
 
 
-def test_there_is_a_slot_however_little_memory() -> None:
-    async def num_slots() -> int:
-        return PartSlots(memory_bytes=1, bytes_of_part=10).num_slots
+def test_memory_is_shared_out_among_parts_and_wholes() -> None:
+    async def nums_of_slots(memory_bytes: int) -> tuple[int, int]:
+        slots = UploadSlots(memory_bytes=memory_bytes, stream_bytes=10)
+        return slots.parts.num_slots, slots.completions.num_slots
 
-    assert asyncio.run(num_slots()) == 1
+    assert asyncio.run(nums_of_slots(90)) == (6, 3)
+    assert asyncio.run(nums_of_slots(1)) == (1, 1)
 
 
-def test_part_that_waits_too_long_is_told_to_come_again() -> None:
+def test_who_waits_too_long_is_told_to_come_again() -> None:
     async def wait() -> None:
-        slots = PartSlots(memory_bytes=1, bytes_of_part=1, wait_seconds=0.01)
+        slots = Slots(1, wait_seconds=0.01)
         async with slots.one(), slots.one():
             pass
 
@@ -44,9 +46,9 @@ def test_part_that_waits_too_long_is_told_to_come_again() -> None:
         asyncio.run(wait())
 
 
-def test_slot_is_free_again_after_a_part_that_failed() -> None:
+def test_slot_is_free_again_after_a_failure() -> None:
     async def fail_then_send() -> bool:
-        slots = PartSlots(memory_bytes=1, bytes_of_part=1)
+        slots = Slots(1, wait_seconds=60.0)
         with pytest.raises(ConnectionError):
             async with slots.one():
                 raise ConnectionError
