@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency benchmark-load benchmark-stall benchmark-decode benchmark-memory
+.PHONY: help install env demo demo-production test lint types imports branches unit test-faults format clean recipe benchmark-mnist benchmark-speed benchmark-transfer benchmark-latency benchmark-load benchmark-readers benchmark-uploads benchmark-stall benchmark-decode benchmark-memory
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -76,6 +76,12 @@ benchmark-latency: $(STAMP) ## Submit to first step, a status read, importing th
 
 benchmark-load: $(STAMP) ## 1,000 jobs from 50 clients on PostgreSQL, Redis and S3: each ends exactly once
 	$(BIN)/python -m benchmarks.queue_load
+
+benchmark-readers: $(STAMP) ## Status reads beside 500 live streams and 1,000 polling clients
+	$(BIN)/python -m benchmarks.many_readers
+
+benchmark-uploads: $(STAMP) ## The API's memory under 200 uploads at once
+	$(BIN)/python -m benchmarks.many_uploads
 
 benchmark-stall: $(STAMP) ## How long training stands still for a checkpoint
 	GOMP_SPINCOUNT=1000 $(BIN)/python -m benchmarks.checkpoint_stall

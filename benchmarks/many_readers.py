@@ -1,6 +1,6 @@
-"""One API process beside PostgreSQL on two cores, with a crowd that reads: does it stay quick?
+"""The API beside PostgreSQL on two cores, with a crowd that reads: does it stay quick?
 
-    python -m benchmarks.many_readers --streams 500 --pollers 1000 --poll-seconds 5
+    python -m benchmarks.many_readers --streams 500 --pollers 1000 --poll-seconds 5 --apis 2
 
 A job trains and tells of it all the time. Everybody watches that one job: some by its live stream,
 others by reading its status again and again. A few more read it one after the other, and their
@@ -9,13 +9,14 @@ times are what is reported: they see what a person sees. The crowd runs on the o
 
 import argparse
 import asyncio
+import itertools
 import os
 import random
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,8 @@ import psutil
 from benchmarks.measuring import machine, write_result
 from benchmarks.processes import find_process
 from deploy.servers import Backends
-from kdclient import Potstill
+from deploy.servers.ports import ReservedPort, accepts
+from kdclient import Potstill, children
 from kdclient.services import Services
 
 _SPEC: dict[str, Any] = {
@@ -56,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--streams", type=int, default=500)
     parser.add_argument("--pollers", type=int, default=1000)
+    parser.add_argument("--apis", type=int, default=2, help="processes, as a deployment scales")
     parser.add_argument("--poll-seconds", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
@@ -65,17 +68,20 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         Backends(Path(folder) / "servers") as backends,
-        Services(
-            Path(folder) / "data",
-            environment={
-                **os.environ,
-                **backends.environment,
-                "POTSTILL_TRAINING_THREADS": "1",
-            },
-        ) as services,
+        ExitStack() as stack,
     ):
-        connection = services.start()
-        api = psutil.Process(find_process("api"))
+        environment = {
+            **os.environ,
+            **backends.environment,
+            "POTSTILL_TRAINING_THREADS": "1",
+        }
+        services = Services(Path(folder) / "data", environment=environment)
+        connection = stack.enter_context(services).start()
+        service = psutil.Process(find_process("api"))
+        sites = [Site(connection.url, service)]
+        sites += [
+            start_api(stack, number, services, environment) for number in range(1, options.apis)
+        ]
         worker = psutil.Process(find_process("worker"))
         for process in (worker, *worker.children(recursive=True)):
             process.cpu_affinity(cores[2:])
@@ -84,7 +90,8 @@ def main() -> None:
             job = client.create_job(_SPEC)
             while client.job(job.id).stage != "training":
                 time.sleep(0.1)
-            result = asyncio.run(watch(connection.url, connection.api_key, job.id, api, options))
+            path = f"/v1/jobs/{job.id}"
+            result = asyncio.run(watch(sites, connection.api_key, path, options))
             client.cancel(job.id)
             while client.job(job.id).status != "cancelled":
                 time.sleep(0.1)
@@ -95,23 +102,61 @@ def main() -> None:
     )
 
 
+@dataclass(frozen=True)
+class Site:
+    """An API process, and where it is."""
+
+    url: str
+    process: psutil.Process
+
+
+def start_api(
+    stack: ExitStack, number: int, services: Services, environment: dict[str, str]
+) -> Site:
+    """Start one more API on the same database, until it answers."""
+    port = ReservedPort()
+    stack.callback(port.close)
+    child = children.start(
+        f"api-{number}",
+        ["api"],
+        environment={
+            **environment,
+            "POTSTILL_DATA_DIR": str(services.data_dir),
+            "POTSTILL_PORT": str(port.number),
+        },
+        log_folder=services.log_folder,
+    )
+    stack.callback(children.stop, [child], grace_seconds=10.0)
+    while not accepts(port.number):
+        child.raise_if_dead()
+        time.sleep(0.1)
+    return Site(f"http://127.0.0.1:{port.number}", psutil.Process(child.process.pid))
+
+
 async def watch(
-    url: str, token: str, job_id: str, api: psutil.Process, options: argparse.Namespace
+    sites: Sequence[Site], token: str, path: str, options: argparse.Namespace
 ) -> dict[str, Any]:
     """Let the crowd in, wait until all are there, and measure."""
     crowd = Crowd()
-    tasks = [asyncio.create_task(follow(crowd, url, token, job_id)) for _ in range(options.streams)]
+    urls = itertools.cycle(site.url for site in sites)
+    tasks = [
+        asyncio.create_task(follow(crowd, next(urls), token, f"{path}/events"))
+        for _ in range(options.streams)
+    ]
     tasks += [
-        asyncio.create_task(poll(crowd, url, token, job_id, every=options.poll_seconds))
+        asyncio.create_task(poll(crowd, next(urls), token, path, every=options.poll_seconds))
         for _ in range(options.pollers)
     ]
     await asyncio.sleep(2 * options.poll_seconds)
-    tasks += [asyncio.create_task(probe(crowd, url, token, job_id)) for _ in range(_NUM_PROBES)]
+    tasks += [
+        asyncio.create_task(probe(crowd, next(urls), token, path)) for _ in range(_NUM_PROBES)
+    ]
     crowd.is_measured, crowd.num_messages = True, 0
-    cpu_before = sum(api.cpu_times()[:2])
+    cpu_before = cpu_seconds(sites)
     began = time.perf_counter()
     await asyncio.sleep(options.seconds)
     elapsed = time.perf_counter() - began
+    cores_used = (cpu_seconds(sites) - cpu_before) / elapsed
     for task in tasks:
         if task.done():
             task.result()  # nobody may have left
@@ -123,17 +168,22 @@ async def watch(
         "streams_open": crowd.num_streams_open,
         "stream_messages_a_second": crowd.num_messages / elapsed,
         "polls_a_second": len(crowd.polls_ms) / elapsed,
-        "poll_ms": spread(crowd.polls_ms),
+        "poll_ms": spread(crowd.polls_ms or [0.0]),
         "probe_ms": spread(crowd.probes_ms),
-        "api_cores_used": (sum(api.cpu_times()[:2]) - cpu_before) / elapsed,
-        "api_memory_mb": api.memory_info().rss / 1e6,
+        "api_cores_used": cores_used,
+        "api_memory_mb": [site.process.memory_info().rss / 1e6 for site in sites],
     }
 
 
-async def follow(crowd: Crowd, url: str, token: str, job_id: str) -> None:
+def cpu_seconds(sites: Sequence[Site]) -> float:
+    """Add up what the API processes have used."""
+    return float(sum(sum(site.process.cpu_times()[:2]) for site in sites))
+
+
+async def follow(crowd: Crowd, url: str, token: str, path: str) -> None:
     """Read a job's live stream for ever."""
     await asyncio.sleep(random.uniform(0, 3))  # noqa: S311  # people do not come at one moment
-    reader = await ask(url, token, f"/v1/jobs/{job_id}/events", accept="text/event-stream")
+    reader = await ask(url, token, path, accept="text/event-stream")
     status = await read_status(reader[0])
     assert status == 200, status
     crowd.num_streams_open += 1
@@ -142,31 +192,31 @@ async def follow(crowd: Crowd, url: str, token: str, job_id: str) -> None:
     raise AssertionError("a stream has ended")
 
 
-async def poll(crowd: Crowd, url: str, token: str, job_id: str, *, every: float) -> None:
+async def poll(crowd: Crowd, url: str, token: str, path: str, *, every: float) -> None:
     """Read a job's status at that pace, over one connection."""
     await asyncio.sleep(random.uniform(0, every))  # noqa: S311
     reader, writer = await connect(url)
     while True:
-        elapsed_ms = await read_once(reader, writer, url, token, job_id)
+        elapsed_ms = await read_once(reader, writer, url, token, path)
         if crowd.is_measured:
             crowd.polls_ms.append(elapsed_ms)
         await asyncio.sleep(max(0.0, every - elapsed_ms / 1000))
 
 
-async def probe(crowd: Crowd, url: str, token: str, job_id: str) -> None:
+async def probe(crowd: Crowd, url: str, token: str, path: str) -> None:
     """Read a job's status a few times a second, and keep the times."""
     reader, writer = await connect(url)
     while True:
-        crowd.probes_ms.append(await read_once(reader, writer, url, token, job_id))
+        crowd.probes_ms.append(await read_once(reader, writer, url, token, path))
         await asyncio.sleep(random.uniform(0.1, 0.3))  # noqa: S311
 
 
 async def read_once(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str, token: str, job_id: str
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, url: str, token: str, path: str
 ) -> float:
     """Read a job's status; the milliseconds it took."""
     began = time.perf_counter()
-    writer.write(request(url, token, f"/v1/jobs/{job_id}", accept="application/json"))
+    writer.write(request(url, token, path, accept="application/json"))
     status = await read_status(reader)
     assert status == 200, status
     return (time.perf_counter() - began) * 1000

@@ -182,10 +182,16 @@ def check(rows: Sequence[Row[Any]], *, num_jobs: int) -> dict[str, Any]:
         "num_jobs": num_jobs,
         "jobs_by_worker": sorted(by_worker.values()),
         "jobs_a_second": num_jobs / (rows[-1].ended_at - rows[0].started_at).total_seconds(),
-        "longest_run_of_one_workspace": longest_run([row.workspace_id for row in rows]),
+        "longest_run_of_one_workspace": longest_run(in_turn(rows)),
         "wait_of_urgent_seconds": spread(waits(rows, urgent=True)),
         "wait_of_others_seconds": spread(waits(rows, urgent=False)),
     }
+
+
+def in_turn(rows: Sequence[Row[Any]]) -> list[str]:
+    """Name the workspaces of the jobs begun after the last urgent one: nothing outranks turns."""
+    last = max(index for index, row in enumerate(rows) if row.priority > 0)
+    return [row.workspace_id for row in rows[last + 1 :]]
 
 
 def longest_run(names: Sequence[str]) -> int:

@@ -102,7 +102,7 @@ def _teachers(session: Session, claim: jobs.Claim, spec: AnyJob) -> list[Model]:
 
 def _attempts(session: Session, claim: jobs.Claim) -> tuple[ManifestAttempt, ...]:
     job_id = claim.fence.job_id
-    found = jobs.attempts_of(session, workspace_id=claim.workspace_id, job_ids=[job_id])
+    found = jobs.attempts_of_one(session, workspace_id=claim.workspace_id, job_id=job_id)
     return tuple(
         ManifestAttempt(
             number=attempt.number,
@@ -113,7 +113,7 @@ def _attempts(session: Session, claim: jobs.Claim) -> tuple[ManifestAttempt, ...
             exit_cause=attempt.exit_cause,
             resumed_from_step=attempt.resumed_from_step,
         )
-        for attempt in found[job_id]
+        for attempt in found
     )
 
 

@@ -8,7 +8,13 @@ from sqlalchemy.orm import Session
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import ReaderDependency, Writer, WriterDependency
+from api.dependencies import (
+    Credentials,
+    ReaderDependency,
+    Writer,
+    WriterDependency,
+    opened_reader,
+)
 from api.errors import InputsUnusable
 from api.idempotency import Created, CreatingRequestDependency
 from api.jobs import examples, service
@@ -105,9 +111,10 @@ def list_jobs(
 @router.get(
     "/{job_id}", response_model=JobRead, summary="Read a job", responses=errors_of(JobNotFound)
 )
-def get_job(job_id: JobId, reader: ReaderDependency, request: Request) -> Response:
+def get_job(job_id: JobId, credentials: Credentials, request: Request) -> Response:
     """Tell how a job stands, with its resolved spec, progress and attempts."""
-    job = service.read(reader.session, workspace_id=reader.workspace_id, job_id=job_id)
+    with opened_reader(request, credentials) as reader:
+        job = service.read(reader.session, workspace_id=reader.workspace_id, job_id=job_id)
     return reply(request, job)
 
 

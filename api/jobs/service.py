@@ -49,8 +49,8 @@ def read(session: Session, *, workspace_id: str, job_id: str) -> JobRead:
 
 def with_attempts(session: Session, job: Job) -> JobRead:
     """Make the answer of a row that has been read."""
-    attempts = jobs.attempts_of(session, workspace_id=job.workspace_id, job_ids=[job.id])
-    return describe(job, attempts[job.id])
+    attempts = jobs.attempts_of_one(session, workspace_id=job.workspace_id, job_id=job.id)
+    return describe(job, attempts)
 
 
 def read_page(

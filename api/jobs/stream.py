@@ -1,5 +1,6 @@
 """A job's events as a live stream (server-sent events) that goes on where a client left off."""
 
+import random
 import time
 from collections.abc import AsyncIterator, Iterator
 
@@ -28,7 +29,8 @@ async def stream(
     the client then comes back with Last-Event-ID.
     """
     teller = _Teller(after=after, heartbeat_seconds=state.pace.heartbeat_seconds)
-    checked_at = time.monotonic()
+    # Streams that began together, as after a restart, are not to ask all at once.
+    checked_at = time.monotonic() - random.uniform(0, _KEY_CHECK_SECONDS)  # noqa: S311
     while not state.stopping.is_set():
         try:
             if time.monotonic() - checked_at > _KEY_CHECK_SECONDS:

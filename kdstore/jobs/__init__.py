@@ -19,7 +19,7 @@ from kdstore.jobs.attempts import (
 )
 from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, release
 from kdstore.jobs.order import claim_next, is_waiting
-from kdstore.jobs.queries import attempts_of, get, get_report, page
+from kdstore.jobs.queries import attempts_of, attempts_of_one, get, get_report, page
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
 from kdstore.jobs.status import JobError, lock
 from kdstore.jobs.sweep import LostAttempt, SweptJobs, sweep
@@ -38,6 +38,7 @@ __all__ = [
     "NewCheckpoint",
     "SweptJobs",
     "attempts_of",
+    "attempts_of_one",
     "checkpoint_key",
     "checkpointed",
     "claim",

@@ -2,13 +2,23 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, select
 from sqlalchemy.orm import Session
 
 from kdstore.errors import JobNotFound, ReportNotFound
 from kdstore.pages import Page, read_page
 from kdstore.tables import Attempt, Job, JobReport, JobTag, JsonObject
 from kdstore.transitions import JobStatus
+
+# Made once: what is asked for most often must not be put together every time.
+_OF_WORKSPACE = Job.workspace_id == bindparam("workspace_id")
+_JOB = select(Job).where(Job.id == bindparam("job_id"), _OF_WORKSPACE)
+_ATTEMPTS = (
+    select(Attempt)
+    .join(Job, Job.id == Attempt.job_id)
+    .where(_OF_WORKSPACE, Attempt.job_id == bindparam("job_id"))
+    .order_by(Attempt.number)
+)
 
 
 def get(session: Session, *, workspace_id: str, job_id: str) -> Job:
@@ -17,7 +27,7 @@ def get(session: Session, *, workspace_id: str, job_id: str) -> Job:
     Raises:
         JobNotFound: no such job in this workspace.
     """
-    job = session.scalar(select(Job).where(Job.id == job_id, Job.workspace_id == workspace_id))
+    job = session.scalar(_JOB, {"workspace_id": workspace_id, "job_id": job_id})
     if job is None:
         raise JobNotFound(job_id)
     return job
@@ -48,6 +58,11 @@ def page(
             exists().where(JobTag.job_id == Job.id, JobTag.name == tag, JobTag.value == value)
         )
     return read_page(session, statement, Job, limit=limit, cursor=cursor)
+
+
+def attempts_of_one(session: Session, *, workspace_id: str, job_id: str) -> Sequence[Attempt]:
+    """Read the attempts of a job, in order."""
+    return session.scalars(_ATTEMPTS, {"workspace_id": workspace_id, "job_id": job_id}).all()
 
 
 def attempts_of(
