@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event as database_events
 
 from kdcore.progress import (
     CheckpointSaved,
@@ -254,3 +255,41 @@ def test_spec_that_the_run_has_completed_is_the_job_s_spec(
     relay.take(SpecResolved(spec=completed))
     relay.flush()
     assert parse_job(book.read(job_id).spec) == completed
+
+
+def test_events_by_turns_take_no_more_statements_than_events_of_one_kind(
+    book: JobBook, job_id: str, claim: Claim, make_relay: MakeRelay, runtime: Runtime
+) -> None:
+    relay = make_relay(claim(job_id))
+    statements: list[str] = []
+    engine = runtime.session_factory.kw["bind"]
+
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    for step in range(1, 201):
+        relay.take(metric(step))
+        relay.take(LogLine(level="info", message=f"line {step}"))
+        relay.take(progress(1))
+    database_events.listen(engine, "before_cursor_execute", note)
+    try:
+        relay.flush()
+    finally:
+        database_events.remove(engine, "before_cursor_execute", note)
+    assert len(statements) < 30
+    (series,) = book.series(job_id)
+    assert series.steps == tuple(range(1, 201))
+    assert book.log(job_id) == [f"line {step}" for step in range(1, 201)]
+
+
+def test_more_events_than_one_transaction_takes_are_all_written_once(
+    book: JobBook, job_id: str, claim: Claim, make_relay: MakeRelay
+) -> None:
+    relay = make_relay(claim(job_id))
+    for step in range(1, 1502):
+        relay.take(metric(step))
+        relay.take(LogLine(level="info", message=f"line {step}"))
+    relay.flush()
+    (series,) = book.series(job_id)
+    assert series.steps == tuple(range(1, 1502))
+    assert book.read(job_id).log_count == 1501
