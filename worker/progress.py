@@ -112,7 +112,7 @@ class Relay:
         """Write what has come.
 
         Raises:
-            AttemptLost: the attempt no longer owns the job; nothing was written.
+            AttemptLost: the attempt no longer owns the job; what was not written yet is not.
         """
         events, self._events = self._events, []
         for start in range(0, len(events), _EVENTS_AT_ONCE):

@@ -1,16 +1,13 @@
 """One id leads through all of a request's life: its lines, the job it made, and the attempts."""
 
-import json
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from api.log import FIELDS
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
-from kdstore.log import JsonFormatter
+from tests.api.log_lines import keeping_lines
 
 Client = Any  # classes of conftest.py, which tests cannot import
 Rows = Any
@@ -22,28 +19,10 @@ SPEC = {
 }
 
 
-class Lines(logging.Handler):
-    """Keeps the lines as the process would write them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(JsonFormatter(FIELDS))
-        self.kept: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(json.loads(self.format(record)))
-
-
 @pytest.fixture
 def lines() -> Iterator[list[dict[str, Any]]]:
-    handler = Lines()
-    logger = logging.getLogger("potstill")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)  # which also forgets what was found out about other levels
-    yield handler.kept
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+    with keeping_lines() as kept:
+        yield kept
 
 
 def test_request_that_makes_a_job_is_found_by_its_id_in_log_event_and_claim(

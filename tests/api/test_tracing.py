@@ -1,19 +1,16 @@
 """Requests are spans named by their route, and the trace of a job begins when it is queued."""
 
-import json
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
 
-from api.log import FIELDS
 from api.main import SERVICE, create_app
-from kdstore.log import JsonFormatter
 from kdstore.otel import OtelTracing
 from kdstore.settings import Settings
 from kdstore.tracing import root_of
+from tests.api.log_lines import keeping_lines
 from tests.otlp_collector import Collector
 
 Client = Any  # classes of conftest.py, which tests cannot import
@@ -41,28 +38,10 @@ def app(settings: Settings, tracing: OtelTracing) -> FastAPI:
     return create_app(settings, tracing=tracing)
 
 
-class Lines(logging.Handler):
-    """Keeps the lines as the process would write them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.setFormatter(JsonFormatter(FIELDS))
-        self.kept: list[dict[str, Any]] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(json.loads(self.format(record)))
-
-
 @pytest.fixture
 def lines() -> Iterator[list[dict[str, Any]]]:
-    handler = Lines()
-    logger = logging.getLogger("potstill")
-    level = logger.level
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    yield handler.kept
-    logger.setLevel(level)
-    logger.removeHandler(handler)
+    with keeping_lines() as kept:
+        yield kept
 
 
 def test_request_is_named_by_the_template_of_its_route(
