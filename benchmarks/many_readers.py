@@ -200,7 +200,8 @@ async def poll(crowd: Crowd, url: str, token: str, path: str, *, every: float) -
         elapsed_ms = await read_once(reader, writer, url, token, path)
         if crowd.is_measured:
             crowd.polls_ms.append(elapsed_ms)
-        await asyncio.sleep(max(0.0, every - elapsed_ms / 1000))
+        # Each at a pace of its own, or a stall here would have them all ask at one moment for ever.
+        await asyncio.sleep(random.uniform(0.9, 1.1) * every)  # noqa: S311
 
 
 async def probe(crowd: Crowd, url: str, token: str, path: str) -> None:

@@ -45,7 +45,8 @@ async def stream(
         if found.is_over:
             return
         if len(found.events) < EVENTS_AT_ONCE:
-            await anyio.sleep(state.pace.poll_seconds)
+            # Streams that share a look would from then on all wake at one moment.
+            await anyio.sleep(state.pace.poll_seconds * random.uniform(0.8, 1.2))  # noqa: S311
 
 
 class _Teller:
