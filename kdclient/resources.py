@@ -249,6 +249,8 @@ class Estimate(Resource):
     """What a job will take; None where nothing is known."""
 
     memory_bytes_at_least: int | None = None
+    checkpoint_copy_bytes: int | None = None
+    image_bytes: int | None = None
     training_steps: int | None = None
     training_seconds: float | None = None
 

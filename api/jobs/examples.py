@@ -93,7 +93,9 @@ VALIDATION: JSON = {
     "student": {"parameters": 1_276_810, "flops": 2_550_400},
     "network": None,
     "estimate": {
-        "memory_bytes_at_least": 75_000_000,
+        "memory_bytes_at_least": 30_009_800,
+        "checkpoint_copy_bytes": 15_321_720,
+        "image_bytes": 54_880_000,
         "training_steps": 28_140,
         "training_seconds": 240.0,
     },

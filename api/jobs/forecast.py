@@ -1,5 +1,6 @@
 """What a job would be and take: networks' costs, teacher's accuracy, memory, time, warnings."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import JsonValue
@@ -34,8 +35,11 @@ def forecast(
         parameters=checked.cost.parameters if checked.cost else None,
         flops=checked.cost.flops if checked.cost else None,
     )
+    memory = _memory(checked)
     estimate = Estimate(
-        memory_bytes_at_least=_memory_bytes(checked),
+        memory_bytes_at_least=memory.device_bytes if memory else None,
+        checkpoint_copy_bytes=memory.checkpoint_copy_bytes if memory else None,
+        image_bytes=_image_bytes(checked),
         training_steps=training_steps(job, _class_counts(checked)),
         training_seconds=_training_seconds(session, workspace_id=workspace_id, checked=checked),
     )
@@ -57,9 +61,7 @@ def _forecast_evaluation(
     session: Session, *, workspace_id: str, checked: CheckedEvaluation
 ) -> JobValidation:
     job = checked.job
-    # Networks and images; what one batch of one network takes is not counted.
     values = sum(each.model.parameters or 0 for each in checked.models)
-    memory = values * _BYTES_PER_VALUE + image_bytes(checked.dataset)
     return JobValidation(
         spec=job.model_dump(mode="json"),
         teachers=[],
@@ -69,7 +71,13 @@ def _forecast_evaluation(
         ],
         student=None,
         network=None,
-        estimate=Estimate(memory_bytes_at_least=memory, training_steps=0, training_seconds=None),
+        estimate=Estimate(
+            memory_bytes_at_least=values * _BYTES_PER_VALUE,
+            checkpoint_copy_bytes=0,
+            image_bytes=image_bytes(checked.dataset),
+            training_steps=0,
+            training_seconds=None,
+        ),
         warnings=[_ACTIVATIONS],
     )
 
@@ -118,23 +126,38 @@ def _test_accuracy(report: JsonObject, run: str) -> float | None:
     return accuracy if isinstance(accuracy, float) else None
 
 
-def _memory_bytes(checked: CheckedJob) -> int | None:
-    """Add up what is on the device for sure. Activations depend on how the device computes."""
+@dataclass(frozen=True)
+class _Memory:
+    device_bytes: int
+    """What is on the device for sure. Activations depend on how the device computes, and images
+    are held only where there is room."""
+    checkpoint_copy_bytes: int
+
+
+def _memory(checked: CheckedJob) -> _Memory | None:
+    """Add up what networks and their training take; None if a network's size is unknown."""
     parameters = {run: cost.parameters for run, cost in checked.costs.items() if cost is not None}
     if len(parameters) < len(checked.costs):
         return None
-    # Weights, gradients, and what the optimizer keeps of each.
-    copies = 2 + _moments(checked.job.training.optimizer)
+    moments = _moments(checked.job.training.optimizer)
     peers = sum(parameters[run] for run in peer_architectures(checked.job))
-    at_once = []
+    at_once, copied = [], []
     for run in plan_runs(checked.job):
         trained = parameters[run.name] + (peers if run.name == "student" else 0)
         # An earlier run that teaches; the teachers of the job stay all the while.
         teacher = parameters.get(run.taught_by, 0) if run.taught_by else 0
-        at_once.append(trained * copies + teacher)
+        # Weights, gradients, and what the optimizer keeps of each; gradients are not saved.
+        at_once.append(trained * (2 + moments) + teacher)
+        copied.append(trained * (1 + moments))
     frozen = sum(teacher.model.parameters or 0 for teacher in checked.teachers)
-    images = sum(map(image_bytes, filter(None, (checked.dataset, checked.transfer_dataset))))
-    return (max(at_once) + frozen) * _BYTES_PER_VALUE + images
+    return _Memory(
+        device_bytes=(max(at_once) + frozen) * _BYTES_PER_VALUE,
+        checkpoint_copy_bytes=max(copied) * _BYTES_PER_VALUE,
+    )
+
+
+def _image_bytes(checked: CheckedJob) -> int:
+    return sum(map(image_bytes, filter(None, (checked.dataset, checked.transfer_dataset))))
 
 
 def _moments(optimizer: OptimizerSpec) -> int:

@@ -98,8 +98,15 @@ class Estimate(Answer):
     """What a job will take; null where nothing is known."""
 
     memory_bytes_at_least: int | None = Field(
-        description="Of the device: weights, gradients, optimizer and images; no activations. "
-        "Images that take more than half of what is free there are read as needed instead."
+        description="Of the device: weights, gradients and optimizer; no activations, no images."
+    )
+    checkpoint_copy_bytes: int | None = Field(
+        description="Of the machine, besides: the copy of weights and optimizer that a checkpoint "
+        "is written from while training goes on."
+    )
+    image_bytes: int = Field(
+        description="Of all images. They are held by the device, besides, if they take at most "
+        "half of what is free there, else read as needed."
     )
     training_steps: int = Field(
         description="Optimizer steps of all runs and stages: assistants, generations, student and "

@@ -238,7 +238,7 @@ class TestEvaluation:
         wanted = [member["model"] for member in evaluation["models"]]
         assert [model["model"] for model in forecast["models"]] == wanted
         assert (forecast["teachers"], forecast["student"], forecast["network"]) == ([], None, None)
-        assert forecast["estimate"]["memory_bytes_at_least"] > 2 * 4 * 8515
+        assert forecast["estimate"]["memory_bytes_at_least"] == 2 * 4 * 8515
 
     def test_every_model_that_is_missing_is_named(self, client: Client, evaluation: Json) -> None:
         body = evaluation | {"models": [{"model": "mdl_x"}, {"model": "mdl_y"}]}
