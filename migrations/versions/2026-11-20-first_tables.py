@@ -65,6 +65,11 @@ def downgrade() -> None:
         op.drop_table(table)
 
 
+def _in_workspace(table: str) -> sa.ForeignKeyConstraint:
+    name = f"fk_{table}_workspace_id"
+    return sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name=name)
+
+
 def _create_workers() -> None:
     op.create_table(
         "workers",
@@ -97,9 +102,7 @@ def _create_api_keys() -> None:
         sa.Column("secret_sha256", sa.String(length=64), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name="fk_api_keys_workspace_id"
-        ),
+        _in_workspace("api_keys"),
         sa.PrimaryKeyConstraint("id", name="pk_api_keys"),
     )
     op.create_index("ix_api_keys_workspace_id", "api_keys", ["workspace_id"])
@@ -116,9 +119,7 @@ def _create_idempotency_keys() -> None:
         sa.Column("response_headers", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("response_body", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name="fk_idempotency_keys_workspace_id"
-        ),
+        _in_workspace("idempotency_keys"),
         sa.PrimaryKeyConstraint("workspace_id", "key", name="pk_idempotency_keys"),
     )
     op.create_index("ix_idempotency_keys_created_at", "idempotency_keys", ["created_at"])
@@ -153,7 +154,7 @@ def _create_jobs() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name="fk_jobs_workspace_id"),
+        _in_workspace("jobs"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
     )
     op.create_index("ix_jobs_status_lease_expires_at", "jobs", ["status", "lease_expires_at"])
@@ -182,9 +183,7 @@ def _create_uploads() -> None:
         sa.Column("stored_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("part_size_bytes > 0", name=op.f("ck_uploads_part_size_positive")),
         sa.CheckConstraint("size_bytes > 0", name=op.f("ck_uploads_size_positive")),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name="fk_uploads_workspace_id"
-        ),
+        _in_workspace("uploads"),
         sa.PrimaryKeyConstraint("id", name="pk_uploads"),
     )
     op.create_index("ix_uploads_status_expires_at", "uploads", ["status", "expires_at"])
@@ -268,9 +267,7 @@ def _create_datasets() -> None:
         sa.ForeignKeyConstraint(
             ["source_upload_id"], ["uploads.id"], name="fk_datasets_source_upload_id"
         ),
-        sa.ForeignKeyConstraint(
-            ["workspace_id"], ["workspaces.id"], name="fk_datasets_workspace_id"
-        ),
+        _in_workspace("datasets"),
         sa.PrimaryKeyConstraint("id", name="pk_datasets"),
     )
     op.create_index("ix_datasets_sha256", "datasets", ["sha256"])
@@ -375,7 +372,7 @@ def _create_models() -> None:
         sa.ForeignKeyConstraint(
             ["source_upload_id"], ["uploads.id"], name="fk_models_source_upload_id"
         ),
-        sa.ForeignKeyConstraint(["workspace_id"], ["workspaces.id"], name="fk_models_workspace_id"),
+        _in_workspace("models"),
         sa.PrimaryKeyConstraint("id", name="pk_models"),
     )
     op.create_index("ix_models_sha256", "models", ["sha256"])
