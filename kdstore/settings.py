@@ -54,7 +54,10 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="Where training runs: auto, cpu, cuda, cuda:1.")
     training_threads: int = Field(
-        0, ge=0, description="CPU threads of a training process; 0 lets the worker decide."
+        0,
+        ge=0,
+        description="CPU threads of a training process; 0 takes the cores that the worker may "
+        "use: of its mask, or of its quota.",
     )
     training_memory_bytes: int = Field(
         0,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from kdcore.process_cores import usable_cores
 from kdstore.db import make_engine, make_session_factory
 from kdstore.objects import ObjectStore
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUE, TRAINING_QUEUES, make_celery, publish
@@ -103,7 +104,7 @@ def _runtime(
 ) -> Iterator[Runtime | None]:
     """Make what the parts of a worker share; None if it is to stop before it could begin."""
     name = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
-    num_threads = settings.training_threads or len(os.sched_getaffinity(0))
+    num_threads = settings.training_threads or usable_cores()
     data_dir = settings.data_dir.absolute()
     with ExitStack() as stack:
         scratch = Scratch(data_dir / "scratch", name=name)
