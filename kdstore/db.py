@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from kdstore.tables import Base
@@ -36,6 +38,9 @@ _LIMITS: dict[str, int] = {
     # Below a lease: a heartbeat that waits for another's lock is tried again in time.
     "lock_timeout": 10_000,
 }
+# SQLSTATEs of a server that cannot serve this connection now, which psycopg calls internal errors:
+# it is a standby or still recovering, as after a failover; it gave up on a frozen transaction.
+_AWAY_STATES = frozenset({"25006", "25P03"})
 _READ_ONLY = {"potstill_read_only": True, "postgresql_readonly": True}
 
 
@@ -44,7 +49,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
     SQLite runs in WAL with foreign keys; the folder of its file is made. Connections are checked
     before use, so that a restarted server costs one reconnect and no error. While PostgreSQL is
-    away, every use raises SQLAlchemy's OperationalError, in seconds.
+    away, or refuses to write since it is no longer the primary server, every use raises
+    SQLAlchemy's OperationalError, in seconds.
     """
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
@@ -56,7 +62,7 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     limits = " ".join(f"-c {name}={value}" for name, value in _LIMITS.items())
-    return create_engine(
+    engine = create_engine(
         parsed,
         connect_args={**_NETWORK, "options": limits},
         pool_pre_ping=True,
@@ -65,6 +71,9 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         pool_size=pool_size,
         max_overflow=_OVERFLOW,
     )
+    event.listen(engine, "handle_error", _translate_away, retval=True)
+    event.listen(engine, "checkin", _forget_read_only)
+    return engine
 
 
 def make_session_factory(engine: Engine) -> SessionFactory:
@@ -116,6 +125,29 @@ def insert_for(session: Session, table: type[Base]) -> Any:
 
 def _is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
+
+
+def _forget_read_only(connection: Any, _record: object) -> None:
+    """Have psycopg's connection (hence Any: nobody on SQLite loads psycopg) begin plainly again.
+
+    After `reading` it would ask for a transaction that writes, in so many words, which a standby
+    refuses even to those that will only read.
+    """
+    if connection is not None:
+        connection.read_only = None
+
+
+def _translate_away(context: ExceptionContext) -> OperationalError | None:
+    """Tell a server that is away for what it is; its pool connects anew, maybe to another."""
+    error = context.original_exception
+    if not isinstance(context.sqlalchemy_exception, InternalError) or context.connection is None:
+        return None
+    # A write within `reading` is refused with the same state: that is our own mistake.
+    is_reading = context.connection.get_execution_options().get("potstill_read_only", False)
+    if is_reading or getattr(error, "sqlstate", None) not in _AWAY_STATES:
+        return None
+    context.is_disconnect = True
+    return OperationalError(context.statement, None, error, connection_invalidated=True)
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -60,9 +60,10 @@ def s3_of_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server
 
 @pytest.fixture
 def postgres_server(postgres_of_process: PostgresServer) -> Iterator[PostgresServer]:
-    """A running PostgreSQL that the test may stop, kill and freeze."""
+    """A running PostgreSQL that the test may stop, kill, freeze and demote."""
     yield postgres_of_process
     _put_in_order(postgres_of_process)
+    postgres_of_process.promote()
 
 
 @pytest.fixture

@@ -68,12 +68,24 @@ class ReaderWatch:
         return "shutdown" if self._runtime.stopping.is_set() else None
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            if not self._closed.is_set():
+                # An error that nobody foresaw: without its watch a reader must not go on.
+                self._is_lost = True
+                self._stop_child()
+
+    def _watch(self) -> None:
         while not self._closed.wait(_TICK_SECONDS):
             if time.monotonic() >= self._next_heartbeat and not self._is_lost:
                 self._beat()
-            child = self._child
-            if self.reason is not None and child is not None:
-                child.kill()
+            self._stop_child()
+
+    def _stop_child(self) -> None:
+        child = self._child
+        if self.reason is not None and child is not None:
+            child.kill()
 
     def _beat(self) -> None:
         settings = self._runtime.settings

@@ -84,6 +84,15 @@ class AttemptWatch:
         return "timed_out" if time.monotonic() > self._deadline else None
 
     def _run(self) -> None:
+        try:
+            self._watch()
+        finally:
+            if not self._closed.is_set():
+                # An error that nobody foresaw: without its watch an attempt must not go on.
+                self._is_lost = True
+                self._stop_child()
+
+    def _watch(self) -> None:
         while not self._closed.wait(_TICK_SECONDS):
             try:
                 self._look()

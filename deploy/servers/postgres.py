@@ -88,6 +88,19 @@ class PostgresServer(Server):
             shutil.rmtree(self._home)
             self._home = None
 
+    def demote(self) -> None:
+        """Restart it as a standby, as an old primary is after a failover: it only reads."""
+        self.stop()
+        signal_file = Path(f"{self._home}/data/standby.signal")
+        signal_file.touch()
+        _give_away(signal_file)
+        self.start()
+
+    def promote(self) -> None:
+        """Have a standby write again; nobody is cut off. Changes nothing else."""
+        with psycopg.connect(f"postgresql://{self._address_of(_NAME)}") as connection:
+            connection.execute("SELECT pg_promote() WHERE pg_is_in_recovery()")
+
     def command(self) -> Sequence[str]:
         """Give the command line."""
         settings = {

@@ -1,8 +1,10 @@
 """PostgreSQL stops, is killed and comes back: one error while it is away, none afterwards."""
 
+import time
+
 import pytest
 from sqlalchemy import Engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 
 from deploy.servers import PostgresServer
 from kdstore import workspaces
@@ -53,6 +55,46 @@ def test_transaction_that_the_server_breaks_off_leaves_nothing(
     postgres_server.start()
     with reading(session_factory) as session:
         assert session.execute(text("SELECT count(*) FROM workspaces")).scalar_one() == 0
+
+
+def test_server_that_has_become_a_standby_is_away_until_a_primary_answers(
+    session_factory: SessionFactory, postgres_server: PostgresServer
+) -> None:
+    def write() -> None:
+        with transaction(session_factory) as session:
+            workspaces.ensure(session, name="wanted")
+
+    postgres_server.demote()
+    for _ in range(2):  # a connection that is new, and one that has been read by
+        with pytest.raises(OperationalError, match="read-only") as raised:
+            write()
+        assert raised.value.connection_invalidated
+        with reading(session_factory) as session:
+            assert session.execute(text("SELECT count(*) FROM workspaces")).scalar_one() == 0
+    postgres_server.promote()
+    write()
+
+
+def test_transaction_that_the_server_gave_up_on_is_an_outage(
+    session_factory: SessionFactory,
+) -> None:
+    def dawdle() -> None:
+        with transaction(session_factory) as session:
+            session.execute(text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
+            time.sleep(0.2)
+            now(session)
+
+    with pytest.raises(OperationalError):
+        dawdle()
+    with reading(session_factory) as session:
+        now(session)
+
+
+def test_write_in_a_reading_transaction_stays_our_own_mistake(
+    session_factory: SessionFactory,
+) -> None:
+    with pytest.raises(InternalError), reading(session_factory) as session:
+        session.execute(text("DELETE FROM workspaces"))
 
 
 def test_frozen_server_is_not_waited_for_when_connecting(

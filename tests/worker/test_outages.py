@@ -65,6 +65,26 @@ def test_job_goes_on_while_the_database_is_away_for_longer_than_its_lease(
     assert book.trained(job_id) == undisturbed
 
 
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_job_goes_on_while_the_database_takes_no_writes_as_after_a_failover(
+    runtime: Runtime,
+    other_worker: Runtime,
+    book: JobBook,
+    start_attempt: StartAttempt,
+    postgres_server: PostgresServer,
+    undisturbed: Trained,
+) -> None:
+    job_id = book.create(LONG_JOB)
+    attempt = start_attempt(runtime)
+    wait_until(lambda: len(book.series(job_id)) > 0)
+    postgres_server.demote()
+    time.sleep(3 * _LEASE_SECONDS)
+    postgres_server.promote()
+    attempt.join()
+    assert book.exit_causes(job_id) == ["finished"]
+    assert book.trained(job_id) == undisturbed
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 def test_job_goes_on_while_the_database_restarts_again_and_again(
