@@ -10,7 +10,7 @@ from kdcore.manifest import ManifestAttempt
 from kdcore.spec import AnyJob, networks_of, parse_network
 from kdstore import datasets, jobs, models
 from kdstore.db import reading
-from kdstore.errors import KdstoreError, StorageError
+from kdstore.errors import KdstoreError, ObjectNotFound
 from kdstore.tables import Checkpoint, Dataset, Model
 from worker.inputs import StoredFile
 from worker.messages import TeacherFiles, TrainOrder
@@ -135,8 +135,9 @@ def _place_teacher(runtime: Runtime, model: Model, path: Path) -> TeacherFiles:
 def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path) -> None:
     """Fetch the newest checkpoints under the names that kdcore gives them, digests beside them.
 
-    Their bytes are checked by kdcore when it reads them; one that cannot be fetched is left out,
-    and training goes on from the one before, or from the start.
+    Their bytes are checked by kdcore when it reads them; one that is gone is left out, and training
+    goes on from the one before, or from the start. While storage is away none is left out: the
+    attempt would begin anew, and what it passes over is forgotten.
     """
     newest: dict[int, Checkpoint] = {}
     for checkpoint in claim.checkpoints:  # newest first
@@ -145,9 +146,9 @@ def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path) -> Non
         path = folder / f"checkpoint-{checkpoint.total_steps:010d}.safetensors"
         try:
             runtime.inputs.fetch(checkpoint.object_key, path)
-        except StorageError as error:
+        except ObjectNotFound as error:
             _log.warning(
-                "checkpoint not fetched",
+                "checkpoint is gone",
                 extra={"job_id": claim.fence.job_id, "detail": error.code},
             )
             continue

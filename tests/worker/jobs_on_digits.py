@@ -20,6 +20,7 @@ from kdstore.events import read as read_events
 from kdstore.metrics import Series
 from kdstore.objects import ObjectStore
 from kdstore.tables import Artifact, Checkpoint, Job, JsonObject
+from worker.spare import SpareTrainer
 
 TIMEOUT_SECONDS = 60.0
 
@@ -214,3 +215,10 @@ def open_book(session_factory: SessionFactory) -> JobBook:
     with transaction(session_factory) as session:
         workspace = workspaces.ensure(session, name="distillers")
     return JobBook(session_factory, workspace.id)
+
+
+def next_trainer_pid(spare: SpareTrainer) -> int:
+    """The process that the next attempt will train in."""
+    spare.start()
+    assert spare._idle is not None
+    return spare._idle.pid

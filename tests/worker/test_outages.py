@@ -1,5 +1,7 @@
 """PostgreSQL and S3 go away for longer than a lease while a job trains: nothing is lost."""
 
+import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from tests.worker.jobs_on_digits import (
     LONG_JOB,
     JobBook,
     Trained,
+    next_trainer_pid,
     wait_until,
 )
 from worker.runtime import Runtime
@@ -131,6 +134,30 @@ class TestStorage:
     ) -> None:
         job_id = book.create(LONG_JOB)
         start_attempt(runtime).join()
+        assert book.trained(job_id) == undisturbed
+
+    def test_checkpoint_is_waited_for_when_storage_is_away_as_an_attempt_begins(
+        self,
+        runtime: Runtime,
+        book: JobBook,
+        start_attempt: StartAttempt,
+        s3_server: S3Server,
+        undisturbed: Trained,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        job_id = book.create(LONG_JOB)
+        trainer = next_trainer_pid(runtime.spare)
+        killed = start_attempt(runtime)
+        wait_until(lambda: book.has(job_id, "checkpoint_stored"))
+        os.kill(trainer, signal.SIGKILL)
+        killed.join()
+        s3_server.kill()
+        attempt = start_attempt(runtime)  # its dataset is in the worker's cache
+        wait_until(lambda: "trying again" in caplog.messages)
+        s3_server.start()
+        attempt.join()
+        assert book.exit_causes(job_id) == ["killed", "finished"]
+        assert book.resumptions(job_id)[0].step > 0
         assert book.trained(job_id) == undisturbed
 
     @pytest.mark.faults

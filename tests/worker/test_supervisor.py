@@ -21,24 +21,17 @@ from tests.worker.jobs_on_digits import (
     Trained,
     both_databases,
     is_running,
+    next_trainer_pid,
     parent_of,
     small_job,
     wait_until,
 )
 from tests.worker.worker_in_process import Outbox
 from worker.runtime import Runtime
-from worker.spare import SpareTrainer
 from worker.supervisor import run_next
 
 StartAttempt = Callable[[Runtime], threading.Thread]
 MakeRuntime = Callable[..., Runtime]
-
-
-def next_trainer_pid(spare: SpareTrainer) -> int:
-    """The process that the next attempt will train in."""
-    spare.start()
-    assert spare._idle is not None
-    return spare._idle.pid
 
 
 @both_databases
