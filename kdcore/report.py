@@ -49,6 +49,15 @@ class _ReportModel(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Confusion(_ReportModel):
+    """How often images of one class are taken for another; labels count from 0."""
+
+    label: int
+    predicted: int
+    num_examples: int
+    share: float = Field(description="Of the examples of the true class.")
+
+
 class SplitScores(_ReportModel):
     """What one network scores on one split."""
 
@@ -59,8 +68,12 @@ class SplitScores(_ReportModel):
     per_class_accuracy: tuple[float | None, ...] = Field(
         description="In label order; null for a class with no example."
     )
-    confusion_matrix: tuple[tuple[int, ...], ...] = Field(
-        description="Row: true label. Column: predicted label."
+    per_class_num_examples: tuple[int, ...] = Field(default=(), description="In label order.")
+    confusion_matrix: tuple[tuple[int, ...], ...] | None = Field(
+        description="Row: true label. Column: predicted label. null with more than 500 classes."
+    )
+    most_confused: tuple[Confusion, ...] = Field(
+        default=(), description="At most 100, most frequent first; equal ones in label order."
     )
     cross_entropy: float = Field(description="Mean over examples, nats.")
     expected_calibration_error: float = Field(

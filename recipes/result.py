@@ -207,10 +207,11 @@ def _scores(report: Report, cell: Cell) -> SplitScores:
 
 def _measure(scores: SplitScores, expectation: Expectation) -> float:
     """Take one number off a report; with `classes`, only over the images of those labels."""
-    confusion = scores.confusion_matrix
-    labels = expectation.classes or range(len(confusion))
-    num_examples = sum(sum(confusion[label]) for label in labels)
-    num_right = sum(confusion[label][label] for label in labels)
+    labels = expectation.classes or range(len(scores.per_class_num_examples))
+    counts = [scores.per_class_num_examples[label] for label in labels]
+    shares = [scores.per_class_accuracy[label] or 0.0 for label in labels]
+    num_examples = sum(counts)
+    num_right = sum(round(share * num) for share, num in zip(shares, counts, strict=True))
     if expectation.measure == "num_errors":
         return num_examples - num_right
     return num_right / num_examples

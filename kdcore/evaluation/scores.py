@@ -1,6 +1,6 @@
 """What logits score against labels and against a teacher, in float64.
 
-N examples, C classes.
+N examples, C classes, P pairs of classes.
 """
 
 from dataclasses import dataclass
@@ -9,9 +9,12 @@ import torch
 import torch.nn.functional as F
 
 from kdcore.errors import LogitsNotFinite
-from kdcore.report import SplitScores
+from kdcore.report import Confusion, SplitScores
 
 NUM_CALIBRATION_BINS = 15
+MAX_MATRIX_CLASSES = 500
+"""Networks of more classes get no confusion matrix: 10,000 classes would have 100 million cells."""
+MAX_CONFUSIONS = 100
 # float64 copies of the logits are made for this many numbers at a time.
 _NUMBERS_AT_ONCE = 2**22
 
@@ -51,7 +54,8 @@ def score(
     num_examples, num_classes = logits_NC.shape
     predictions_N = logits_NC.argmax(1)
     is_right_N = predictions_N == labels_N
-    confusion_CC = _confusion(labels_N, predictions_N, num_classes=num_classes)
+    counts_C = torch.bincount(labels_N, minlength=num_classes)
+    right_C = torch.bincount(labels_N[is_right_N], minlength=num_classes)
     each = _per_example(logits_NC, labels_N, teacher_logits_NC)
     num_right = int(is_right_N.sum())
     agreement = (
@@ -64,8 +68,13 @@ def score(
         num_errors=num_examples - num_right,
         accuracy=num_right / num_examples,
         accuracy_top5=_top5(logits_NC, labels_N) if num_classes > 5 else None,
-        per_class_accuracy=_per_class(confusion_CC),
-        confusion_matrix=tuple(tuple(row) for row in confusion_CC.tolist()),
+        per_class_accuracy=tuple(
+            right / count if count else None
+            for right, count in zip(right_C.tolist(), counts_C.tolist(), strict=True)
+        ),
+        per_class_num_examples=tuple(counts_C.tolist()),
+        confusion_matrix=_confusion_matrix(labels_N, predictions_N, num_classes=num_classes),
+        most_confused=_most_confused(labels_N, predictions_N, counts_C),
         cross_entropy=float(each.cross_entropy_N.mean()),
         expected_calibration_error=calibration_error(each.confidence_N, is_right_N),
         agreement=agreement,
@@ -109,18 +118,35 @@ def _check(
             raise LogitsNotFinite(whose, num_examples=num_examples)
 
 
-def _confusion(
+def _confusion_matrix(
     labels_N: torch.Tensor, predictions_N: torch.Tensor, *, num_classes: int
-) -> torch.Tensor:
-    """Count examples by true label (row) and prediction (column)."""
+) -> tuple[tuple[int, ...], ...] | None:
+    """Count examples by true label (row) and prediction (column), unless it would be too large."""
+    if num_classes > MAX_MATRIX_CLASSES:
+        return None
     cells_N = labels_N * num_classes + predictions_N
-    return torch.bincount(cells_N, minlength=num_classes**2).reshape(num_classes, num_classes)
+    confusion_CC = torch.bincount(cells_N, minlength=num_classes**2).view(num_classes, -1)
+    return tuple(tuple(row) for row in confusion_CC.tolist())
 
 
-def _per_class(confusion_CC: torch.Tensor) -> tuple[float | None, ...]:
-    counts = confusion_CC.sum(1).tolist()
-    right = confusion_CC.diagonal().tolist()
-    return tuple(r / n if n else None for r, n in zip(right, counts, strict=True))
+def _most_confused(
+    labels_N: torch.Tensor, predictions_N: torch.Tensor, counts_C: torch.Tensor
+) -> tuple[Confusion, ...]:
+    """List the most frequent pairs of a true label (there are P) and another, predicted one."""
+    num_classes = len(counts_C)
+    cells_N = labels_N * num_classes + predictions_N
+    wrong_N = cells_N[labels_N != predictions_N]
+    cells_P, numbers_P = torch.unique(wrong_N, return_counts=True)
+    order_P = numbers_P.argsort(descending=True, stable=True)[:MAX_CONFUSIONS]
+    return tuple(
+        Confusion(
+            label=cell // num_classes,
+            predicted=cell % num_classes,
+            num_examples=number,
+            share=number / int(counts_C[cell // num_classes]),
+        )
+        for cell, number in zip(cells_P[order_P].tolist(), numbers_P[order_P].tolist(), strict=True)
+    )
 
 
 def _top5(logits_NC: torch.Tensor, labels_N: torch.Tensor) -> float:

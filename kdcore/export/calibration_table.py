@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from kdcore.export.confusions import class_name
+from kdcore.export.class_names import class_name
 from kdcore.export.number_text import count, percent, signed
 from kdcore.export.report_rows import NOTHING, columns
 from kdcore.report import CalibrationReport, Report, Run, SplitScores

@@ -2,7 +2,7 @@
 
 import math
 
-from kdcore.export.confusions import class_name, shortened
+from kdcore.export.class_names import class_name, shortened
 from kdcore.export.markup import Markup, element, join
 from kdcore.report import SplitScores
 
@@ -20,8 +20,13 @@ def confusion_heat_map(scores: SplitScores, class_names: tuple[str, ...], *, tit
     The diagonal is shaded by the share of the class that is right. Other cells are shaded by
     their share of the class on a scale of their own, by square root, so that rare confusions are
     seen too. Cells without examples are not drawn.
+
+    Raises:
+        ValueError: there are so many classes that they have no confusion matrix.
     """
     matrix = scores.confusion_matrix
+    if matrix is None:
+        raise ValueError(f"More than {MAX_CLASSES} classes have no picture.")
     cell = _SIDE / len(matrix)
     shares = [[number / sum(row) if number else 0.0 for number in row] for row in matrix]
     worst = max(

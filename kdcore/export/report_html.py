@@ -121,7 +121,7 @@ def _classes_sections(report: Report, split: str) -> Markup:
     title = f"What the {run} takes for what, {split} split"
     pictures = []
     # After a calibration the picture stands beside the one from before it.
-    if report.calibration is None and len(scores.confusion_matrix) <= MAX_CLASSES:
+    if report.calibration is None and len(scores.per_class_accuracy) <= MAX_CLASSES:
         key = "Row: true class. Column: prediction. Blue: share that is right. Orange: confusions."
         heat_map = confusion_heat_map(scores, report.class_names, title=title)
         pictures = [heat_map, element("p", key, class_="note")]

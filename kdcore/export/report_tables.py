@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from kdcore.export.confusions import class_name, most_confused, shortened
+from kdcore.export.class_names import class_name, shortened
 from kdcore.export.markup import Markup, element, join
 from kdcore.export.number_text import count, percent
 from kdcore.export.report_rows import NOTHING, ReportRow, columns, main_run
@@ -35,20 +35,17 @@ def classes_table(report: Report, split: str) -> Markup:
     runs = [run for run in columns(report) if split in report.columns[run].splits]
     scores = [report.columns[run].splits[split] for run in runs]
     body = []
-    for label, row in enumerate(scores[0].confusion_matrix):
+    for label, num_examples in enumerate(scores[0].per_class_num_examples):
         shares = [one.per_class_accuracy[label] for one in scores]
         cells = [element("td", NOTHING if s is None else percent(s, digits=1)) for s in shares]
-        name = _name(report, label)
-        body.append(
-            element("tr", element("th", name, scope="row"), element("td", count(sum(row))), *cells)
-        )
+        head = element("th", _name(report, label), scope="row")
+        body.append(element("tr", head, element("td", count(num_examples)), *cells))
     return _table(["Class", "images", *runs], body)
 
 
 def confusions_table(report: Report, scores: SplitScores) -> Markup:
     """The pairs of classes that a network confuses most."""
-    confusions = most_confused(scores, _MAX_CONFUSIONS)
-    if not confusions:
+    if not scores.num_errors:
         return element("p", "Every image is recognised.", class_="note")
     body = [
         element(
@@ -58,7 +55,7 @@ def confusions_table(report: Report, scores: SplitScores) -> Markup:
             element("td", count(one.num_examples)),
             element("td", percent(one.share, digits=1)),
         )
-        for one in confusions
+        for one in scores.most_confused[:_MAX_CONFUSIONS]
     ]
     return _table(["Images of", "taken for", "number", "share"], body)
 

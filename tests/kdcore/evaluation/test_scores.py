@@ -13,6 +13,8 @@ from sklearn.utils.extmath import softmax
 from kdcore.errors import LogitsNotFinite
 from kdcore.evaluation import calibration_error, score
 from kdcore.evaluation import scores as scores_module
+from kdcore.evaluation.scores import MAX_CONFUSIONS, MAX_MATRIX_CLASSES
+from kdcore.report import Confusion
 
 
 def _random(num_examples: int, num_classes: int, *, seed: int = 0) -> tuple[torch.Tensor, ...]:
@@ -37,6 +39,7 @@ class TestScore:
         expected_CC = sklearn.metrics.confusion_matrix(labels_N, predictions_N, labels=range(7))
         recalls_C = sklearn.metrics.recall_score(labels_N, predictions_N, average=None)
         accuracy = sklearn.metrics.accuracy_score(labels_N, predictions_N)
+        assert scores.confusion_matrix is not None
         assert np.array_equal(scores.confusion_matrix, expected_CC)
         assert scores.accuracy == _near(accuracy)
         assert scores.per_class_accuracy == _near(list(recalls_C))
@@ -123,6 +126,36 @@ class TestScore:
 
         assert scores.per_class_accuracy == (0.5, None, None)
         assert scores.confusion_matrix == ((1, 1, 0), (0, 0, 0), (0, 0, 0))
+
+    def test_most_frequent_confusions_come_first_and_hits_never(self) -> None:
+        labels_N = torch.tensor([0, 0, 0, 0, 1, 1, 2, 2])
+        predictions_N = torch.tensor([0, 1, 2, 2, 0, 1, 2, 2])
+
+        assert score(torch.eye(3)[predictions_N], labels_N).most_confused == (
+            Confusion(label=0, predicted=2, num_examples=2, share=0.5),
+            Confusion(label=0, predicted=1, num_examples=1, share=0.25),
+            Confusion(label=1, predicted=0, num_examples=1, share=0.5),
+        )
+
+    @pytest.mark.parametrize("num_classes", [MAX_MATRIX_CLASSES, MAX_MATRIX_CLASSES + 1])
+    def test_only_many_classes_have_no_matrix_but_their_confusions(self, num_classes: int) -> None:
+        labels_N = torch.arange(num_classes)
+        logits_NC = torch.eye(num_classes).roll(1, dims=1)  # each is taken for the next
+
+        scores = score(logits_NC, labels_N)
+
+        assert (scores.confusion_matrix is None) == (num_classes > MAX_MATRIX_CLASSES)
+        assert scores.per_class_num_examples == (1,) * num_classes
+        assert scores.per_class_accuracy == (0.0,) * num_classes
+        assert len(scores.most_confused) == MAX_CONFUSIONS
+        assert (scores.most_confused[7].label, scores.most_confused[7].predicted) == (7, 8)
+
+    def test_report_of_ten_thousand_classes_is_small(self) -> None:
+        logits_NC = torch.randn(200, 10_000, generator=torch.Generator().manual_seed(0))
+
+        scores = score(logits_NC, torch.arange(200))
+
+        assert len(scores.model_dump_json()) < 2**20
 
     def test_scores_do_not_depend_on_how_many_rows_are_taken_at_once(
         self, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,7 @@ import torch
 from kdcore.evaluation import difference
 from kdcore.export import MetricSeries
 from kdcore.models import Classifier, build_network
-from kdcore.report import Environment, Latency, NetworkReport, Report, Run, SplitScores
+from kdcore.report import Confusion, Environment, Latency, NetworkReport, Report, Run, SplitScores
 from kdcore.spec import (
     Architecture,
     Cnn,
@@ -139,7 +139,14 @@ def _scores(matrix: tuple[tuple[int, ...], ...], *, teacher: bool) -> SplitScore
         accuracy=right / total,
         accuracy_top5=None,
         per_class_accuracy=tuple(row[label] / sum(row) for label, row in enumerate(matrix)),
+        per_class_num_examples=tuple(map(sum, matrix)),
         confusion_matrix=matrix,
+        most_confused=tuple(
+            Confusion(label=i, predicted=j, num_examples=number, share=number / sum(row))
+            for i, row in enumerate(matrix)
+            for j, number in enumerate(row)
+            if number and i != j
+        ),
         cross_entropy=0.4321,
         expected_calibration_error=0.0123,
         agreement=0.9 if teacher else None,

@@ -106,7 +106,12 @@ def test_picture_of_too_many_classes_is_left_out(
     scores = calibrated.columns["student"].splits["test"]
     matrix = tuple(tuple(int(i == j) for j in range(many)) for i in range(many))
     wide = scores.model_copy(
-        update={"confusion_matrix": matrix, "per_class_accuracy": (1.0,) * many}
+        update={
+            "confusion_matrix": matrix,
+            "per_class_accuracy": (1.0,) * many,
+            "per_class_num_examples": (1,) * many,
+            "most_confused": (),
+        }
     )
     column = calibrated.columns["student"].model_copy(update={"splits": {"test": wide}})
     shifted = calibration.model_copy(

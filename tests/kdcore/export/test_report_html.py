@@ -117,7 +117,14 @@ def test_more_classes_than_fit_a_picture_leave_it_out(
     scores = (
         report.columns["student"]
         .splits["test"]
-        .model_copy(update={"confusion_matrix": matrix, "per_class_accuracy": (1.0,) * many})
+        .model_copy(
+            update={
+                "confusion_matrix": matrix,
+                "per_class_accuracy": (1.0,) * many,
+                "per_class_num_examples": (1,) * many,
+                "most_confused": (),
+            }
+        )
     )
     column = report.columns["student"].model_copy(update={"splits": {"test": scores}})
     wide = report.model_copy(
