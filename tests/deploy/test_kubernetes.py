@@ -116,13 +116,6 @@ def test_passwords_come_from_a_secret_that_is_not_here(workload: Document) -> No
     assert all(manifest["kind"] != "Secret" for manifest in MANIFESTS)
 
 
-def test_settings_are_settings_and_no_secrets() -> None:
-    lines = (KUBERNETES / "base" / "settings.env").read_text().splitlines()
-    names = {line.split("=")[0] for line in lines if line and not line.startswith("#")}
-    known = {f"POTSTILL_{field}".upper() for field in Settings.model_fields}
-    assert names - {"AWS_REGION"} <= known - {"POTSTILL_DATABASE_URL", "POTSTILL_BROKER_URL"}
-
-
 @each_workload
 def test_selectors_find_their_own_pods(workload: Document) -> None:
     if workload["kind"] == "Deployment":
