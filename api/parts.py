@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from sqlalchemy import Engine, text
 
@@ -15,8 +15,8 @@ Part = Literal["database", "objects", "broker"]
 
 _LOG = logging.getLogger("potstill.api")
 _BROKER_SECONDS = 2.0
-# Below what a probe of Kubernetes waits, 6 s, and a scrape of Prometheus, 10 s.
-_WAIT_SECONDS = 4.0
+# Below what a start probe of Kubernetes waits, 6 s, and a scrape of Prometheus, 10 s.
+WAIT_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Parts:
 
     def down(self, *, max_age_seconds: float = 0.0) -> list[Part]:
         """Name the parts that cannot be used, by answers not older than that."""
-        deadline = time.monotonic() + _WAIT_SECONDS
+        deadline = time.monotonic() + WAIT_SECONDS
         answers = {
             part: probe.ask(max_age_seconds=max_age_seconds) for part, probe in self.probes.items()
         }

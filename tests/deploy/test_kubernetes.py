@@ -6,6 +6,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 
+from api import parts
 from api.main import ROUTERS
 from kdstore.settings import Settings
 from tests.deploy.custom_resources import CUSTOM
@@ -214,13 +215,25 @@ def test_deployment_with_a_scaler_has_no_number_of_its_own() -> None:
     assert all("replicas" not in each["spec"] for each in WORKLOADS)
 
 
-def test_probes_ask_routes_of_the_api() -> None:
+def api_probe(name: str) -> Document:
+    """A probe of the API's container."""
     (api,) = (each for each in WORKLOADS if each["metadata"]["name"] == "api")
     (container,) = pod_of(api)["containers"]
-    probes = [container[name] for name in ("startupProbe", "livenessProbe", "readinessProbe")]
-    paths = {getattr(route, "path", None) for router in ROUTERS for route in router.routes}
-    assert {probe["httpGet"]["path"] for probe in probes} == {"/healthz", "/readyz"}
-    assert {probe["httpGet"]["path"] for probe in probes} <= paths
+    probe: Document = container[name]
+    return probe
+
+
+def test_replica_that_has_started_stays_in_the_service_whatever_part_is_away() -> None:
+    # tests/api/test_health.py: which of the two routes asks for the parts.
+    assert api_probe("readinessProbe")["httpGet"]["path"] == "/healthz"
+    assert api_probe("livenessProbe")["httpGet"]["path"] == "/healthz"
+
+
+def test_replica_that_has_never_reached_its_parts_takes_no_requests_and_is_left_to_wait() -> None:
+    probe = api_probe("startupProbe")
+    assert probe["httpGet"]["path"] == "/readyz"
+    assert probe["timeoutSeconds"] > parts.WAIT_SECONDS
+    assert probe["failureThreshold"] * probe["periodSeconds"] >= 1800
 
 
 def test_worker_must_show_itself_before_a_roll_out_goes_on() -> None:
