@@ -117,6 +117,28 @@ def test_passwords_come_from_a_secret_that_is_not_here(workload: Document) -> No
     assert all(manifest["kind"] != "Secret" for manifest in MANIFESTS)
 
 
+def generated() -> set[str]:
+    """The ConfigMaps whose names change with what they hold."""
+    makers = [
+        maker for path in KUSTOMIZATIONS for maker in read_yaml(path).get("configMapGenerator", [])
+    ]
+    return {maker["name"] for maker in makers}
+
+
+@each_workload
+def test_changed_setting_rolls_deployments_out_and_leaves_the_finished_job_alone(
+    workload: Document,
+) -> None:
+    # A Job's pod cannot be changed: with another ConfigMap in it, `kubectl apply` fails.
+    sources = [
+        source["configMapRef"]["name"]
+        for container in pod_of(workload)["containers"]
+        for source in container["envFrom"]
+        if "configMapRef" in source
+    ]
+    assert set(sources) == (generated() if workload["kind"] == "Deployment" else set())
+
+
 @each_workload
 def test_selectors_find_their_own_pods(workload: Document) -> None:
     if workload["kind"] == "Deployment":
