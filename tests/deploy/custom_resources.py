@@ -68,6 +68,7 @@ _TRIGGER = _object(
         ("serverAddress", "query", "threshold"),
         serverAddress={"type": "string", "pattern": "^https?://"},
         query=_TEXT,
+        ignoreNullValues={"enum": ["true", "false"]},
         threshold={"type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?$"},
     ),
 )
