@@ -30,6 +30,13 @@ def read_all_yaml(path: Path) -> list[Document]:
     return list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
 
 
+def read_settings(path: Path) -> dict[str, str]:
+    """Read a file of lines `NAME=value` for a ConfigMap; comments are left out."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
+    return {name: value for name, _, value in pairs}
+
+
 def read_compose() -> Document:
     """Read docker-compose.yml, with its anchors in place and its variables as they are written."""
     return read_yaml(ROOT / "docker-compose.yml")

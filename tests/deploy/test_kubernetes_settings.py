@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 import pytest
 
 from kdstore.settings import Settings
-from tests.deploy.files import KUBERNETES, ROOT, Document, read_all_yaml
+from tests.deploy.files import KUBERNETES, ROOT, Document, read_all_yaml, read_settings
 
 _BASE: Final = KUBERNETES / "base"
 _MANAGED: Final = KUBERNETES / "components" / "managed-data"
@@ -16,13 +16,6 @@ _OF_AWS: Final = {"AWS_REGION", "AWS_ENDPOINT_URL"}
 _PORTS: Final = {"postgresql+psycopg": 5432, "https": 443}
 
 FILES: Final = sorted(KUBERNETES.rglob("*.env"))
-
-
-def read_settings(path: Path) -> dict[str, str]:
-    """Read the lines of a file that are no comments: `NAME=value`."""
-    lines = path.read_text(encoding="utf-8").splitlines()
-    pairs = [line.partition("=") for line in lines if line and not line.startswith("#")]
-    return {name: value for name, _, value in pairs}
 
 
 def address_in_guide(variable: str) -> SplitResult:

@@ -1,0 +1,44 @@
+"""A worker's pod has what its settings let it take, and fails in parts, not as a whole."""
+
+from typing import Final
+
+from kdstore.settings import Settings
+from tests.deploy.files import KUBERNETES, Document, read_settings, read_yaml
+
+_UNITS: Final = {"Mi": 2**20, "Gi": 2**30}
+_DEPLOYMENT: Final = read_yaml(KUBERNETES / "worker" / "deployment.yaml")
+
+
+def bytes_of(quantity: str) -> int:
+    """Read a quantity of Kubernetes, such as 8Gi."""
+    return int(quantity[:-2]) * _UNITS[quantity[-2:]]
+
+
+def volume(name: str) -> Document:
+    """A volume of the worker's pod."""
+    volumes = _DEPLOYMENT["spec"]["template"]["spec"]["volumes"]
+    (found,) = (each for each in volumes if each["name"] == name)
+    return {kind: value for kind, value in found.items() if kind != "name"}
+
+
+def settings_of_pods() -> Settings:
+    """The settings that API and workers get, defaults where nothing is said."""
+    said = read_settings(KUBERNETES / "base" / "settings.env")
+    fields = {name.removeprefix("POTSTILL_").lower(): value for name, value in said.items()}
+    return Settings.model_validate(fields)
+
+
+def test_volume_holds_all_that_the_settings_allow_and_has_an_end() -> None:
+    # An emptyDir has none: the kubelet ends the pod instead.
+    claim = volume("data")["ephemeral"]["volumeClaimTemplate"]["spec"]
+    settings = settings_of_pods()
+    reading = settings.max_upload_bytes + settings.max_dataset_bytes
+    training = settings.max_dataset_bytes
+    needed = settings.input_cache_bytes + reading + training
+    assert bytes_of(claim["resources"]["requests"]["storage"]) >= needed
+
+
+def test_what_counts_as_the_node_s_disk_is_within_its_limit() -> None:
+    (container,) = _DEPLOYMENT["spec"]["template"]["spec"]["containers"]
+    limit = container["resources"]["limits"]["ephemeral-storage"]
+    assert bytes_of(volume("tmp")["emptyDir"]["sizeLimit"]) < bytes_of(limit)
