@@ -62,8 +62,9 @@ class Settings(BaseSettings):
     training_memory_bytes: int = Field(
         0,
         ge=0,
-        description="Memory that a training process may take on CPU beyond torch itself; 0 sets no "
-        "limit. A job that needs more fails as out_of_memory, and its neighbours live.",
+        description="Memory that a job's training may take on CPU beyond torch itself, in equal "
+        "parts for its processes; 0 sets no limit. A job that needs more fails as out_of_memory, "
+        "and its neighbours live.",
     )
     input_cache_bytes: PositiveInt = Field(
         32 * GIBIBYTE,

@@ -42,7 +42,8 @@ class TrainOrder(_Message):
     device: str
     num_threads: int
     memory_bytes: int | None = Field(
-        None, description="Data beyond what the process has when the order comes; null: no limit."
+        None,
+        description="Data of each process beyond what it has when the order comes; null: no limit.",
     )
     checkpoint_seconds: float
     job_id: str

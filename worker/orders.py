@@ -66,13 +66,19 @@ def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Pat
         folder=folder / "run",
         device=runtime.settings.device,
         num_threads=_num_threads(runtime, spec, dataset, teacher_files),
-        memory_bytes=runtime.settings.training_memory_bytes or None,
+        memory_bytes=_memory_bytes(runtime, spec),
         checkpoint_seconds=runtime.settings.checkpoint_every_seconds,
         job_id=claim.fence.job_id,
         attempts=attempts,
     )
     _place_checkpoints(runtime, claim, order.folder / "checkpoints")
     return order
+
+
+def _memory_bytes(runtime: Runtime, spec: AnyJob) -> int | None:
+    # The processes of a job share the memory as well.
+    limit = runtime.settings.training_memory_bytes
+    return limit // spec.resources.num_processes if limit else None
 
 
 def _num_threads(

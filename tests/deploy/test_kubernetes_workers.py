@@ -4,9 +4,21 @@ from typing import Final
 
 from kdstore.settings import Settings
 from tests.deploy.files import KUBERNETES, Document, read_settings, read_yaml
+from worker.reader import limits_for
 
 _UNITS: Final = {"Mi": 2**20, "Gi": 2**30}
 _DEPLOYMENT: Final = read_yaml(KUBERNETES / "worker" / "deployment.yaml")
+
+
+# Measured: 350 MB for a worker, its fork server and its spare process.
+_WORKER_ITSELF: Final = 512 * _UNITS["Mi"]
+
+
+def container_of(deployment: Document) -> Document:
+    """The one container of a deployment, or of a patch to it."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    found: Document = container
+    return found
 
 
 def bytes_of(quantity: str) -> int:
@@ -39,6 +51,23 @@ def test_volume_holds_all_that_the_settings_allow_and_has_an_end() -> None:
 
 
 def test_what_counts_as_the_node_s_disk_is_within_its_limit() -> None:
-    (container,) = _DEPLOYMENT["spec"]["template"]["spec"]["containers"]
-    limit = container["resources"]["limits"]["ephemeral-storage"]
+    limit = container_of(_DEPLOYMENT)["resources"]["limits"]["ephemeral-storage"]
     assert bytes_of(volume("tmp")["emptyDir"]["sizeLimit"]) < bytes_of(limit)
+
+
+def test_training_on_cpu_leaves_the_container_room_for_what_goes_on_beside_it() -> None:
+    # Beyond the container's limit the kernel ends all of its processes, the worker among them.
+    container = container_of(_DEPLOYMENT)
+    environment = {each["name"]: each["value"] for each in container["env"]}
+    training = int(environment["POTSTILL_TRAINING_MEMORY_BYTES"])
+    shared = bytes_of(volume("shared-memory")["emptyDir"]["sizeLimit"])
+    beside = _WORKER_ITSELF + limits_for(0).memory_bytes + shared
+    limit = bytes_of(container["resources"]["limits"]["memory"])
+    assert 0 < training <= limit - beside
+    assert training >= limit // 2
+
+
+def test_limit_of_cpu_workers_does_not_reach_gpu_workers() -> None:
+    patch = read_yaml(KUBERNETES / "overlays" / "gpu" / "worker" / "gpu.yaml")
+    environment = container_of(patch)["env"]
+    assert {"name": "POTSTILL_TRAINING_MEMORY_BYTES", "value": "0"} in environment

@@ -3,9 +3,14 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from kdcore.spec import Mlp, TrainJob
+import pytest
+
+from kdcore.spec import Mlp, Resources, TrainJob
+from kdstore import jobs
+from kdstore.db import transaction
 from tests.worker.jobs_on_digits import JobBook, small_job
 from worker.oom_kills import count_oom_kills
+from worker.orders import make_order
 from worker.runtime import Runtime
 from worker.supervisor import run_next
 
@@ -31,3 +36,18 @@ def test_job_beyond_the_limit_of_its_process_fails_as_out_of_memory_and_the_work
     next_id = book.create(small_job())
     run_next(runtime)
     assert book.read(next_id).status == "succeeded"
+
+
+@pytest.mark.parametrize("num_processes", [1, 2])
+def test_limit_is_for_all_processes_of_a_job_together(
+    make_runtime: Callable[..., Runtime], book: JobBook, tmp_path: Path, num_processes: int
+) -> None:
+    runtime = make_runtime(training_memory_bytes=100 * 2**20)
+    shared = Resources(num_processes=num_processes)
+    spec = small_job().model_copy(update={"resources": shared})
+    job_id = book.create(spec)
+    with transaction(runtime.session_factory) as session:
+        claim = jobs.claim(session, job_id, worker="w", device="cpu", lease_seconds=3600.0)
+    assert claim is not None
+    order = make_order(runtime, claim, spec, folder=tmp_path)
+    assert order.memory_bytes == 100 * 2**20 // num_processes
