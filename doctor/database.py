@@ -72,9 +72,12 @@ def _missing_tables(engine: Engine) -> list[str]:
 
 def _migrated(engine: Engine, missing: list[str]) -> Finding:
     advice = "Run `python -m migrations` with the release that runs here."
+    is_here = importlib.util.find_spec("migrations") is not None
+    if is_here and (stranger := _migrated_elsewhere(engine)) is not None:
+        return stranger
     if missing:
         return Finding("migrations", "failed", f"{len(missing)} tables are missing", advice)
-    if importlib.util.find_spec("migrations") is None:
+    if not is_here:
         return Finding("migrations", "not here", "every table is there; the head is not known here")
     from migrations import current_revision, head_revision  # noqa: PLC0415  # may be missing
 
@@ -83,6 +86,31 @@ def _migrated(engine: Engine, missing: list[str]) -> Finding:
         return Finding("migrations", "ok", f"at the head, {head}")
     detail = f"the database is at {current or 'no revision'}, this release at {head}"
     return Finding("migrations", "failed", detail, advice)
+
+
+def _migrated_elsewhere(engine: Engine) -> Finding | None:
+    """Judge a database that a newer release has migrated, as after code was rolled back alone."""
+    from migrations import current_revision, is_known, unmet_needs  # noqa: PLC0415  # the same
+
+    current = current_revision(engine)
+    if current is None or is_known(current):
+        return None
+    with engine.connect() as connection:
+        unmet = unmet_needs(connection)
+    detail = f"the database is at {current}, of a newer release"
+    if unmet:
+        return Finding(
+            "migrations",
+            "failed",
+            f"{detail}: {'; '.join(unmet)}",
+            "Start that release, which alone can undo its migrations, or restore a backup.",
+        )
+    return Finding(
+        "migrations",
+        "warning",
+        f"{detail}; this one works on it",
+        "Right after code was rolled back alone. Start the newer release again when you can.",
+    )
 
 
 def _clock(skew_seconds: float) -> Finding:

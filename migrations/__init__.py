@@ -6,16 +6,21 @@ from migrations.commands import (
     downgrade,
     find_drift,
     head_revision,
+    is_known,
     upgrade,
 )
 from migrations.losses import DataWouldBeLost
+from migrations.strangers import UnknownRevision, unmet_needs
 
 __all__ = [
     "DataWouldBeLost",
     "TablesInUse",
+    "UnknownRevision",
     "current_revision",
     "downgrade",
     "find_drift",
     "head_revision",
+    "is_known",
+    "unmet_needs",
     "upgrade",
 ]

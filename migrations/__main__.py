@@ -7,6 +7,13 @@ from kdstore.db import make_engine
 from kdstore.settings import Settings
 from migrations.commands import TablesInUse, create_revision, downgrade, find_drift, upgrade
 from migrations.losses import DataWouldBeLost
+from migrations.strangers import UnknownRevision
+
+_LEFT = (
+    "The database is at revision {}, of a newer release; this release works on it as it is, and "
+    "nothing has been changed. To go on, start the newer release again; to undo its migrations, "
+    'see "Rolling back" in docs/deployment.md.'
+)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,8 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
             case "new":
                 print(create_revision(engine, slug=options.slug))  # noqa: T201  # a command line
             case _:
-                upgrade(engine)
-    except (TablesInUse, DataWouldBeLost) as error:
+                left_at = upgrade(engine)
+                if left_at is not None:
+                    print(_LEFT.format(left_at))  # noqa: T201  # a command line
+    except (TablesInUse, DataWouldBeLost, UnknownRevision) as error:
         return _report([str(error)])
     finally:
         engine.dispose()

@@ -14,6 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from kdstore.tables import Base
 from migrations.losses import MAY_LOSE_DATA
+from migrations.strangers import UnknownRevision, unmet_needs
 
 VERSIONS = Path(__file__).parent / "versions"
 
@@ -33,16 +34,25 @@ class TablesInUse(Exception):
         )
 
 
-def upgrade(engine: Engine, *, revision: str = "head") -> None:
+def upgrade(engine: Engine, *, revision: str = "head") -> str | None:
     """Run the migrations up to `revision`, in one transaction; nothing if it is there already.
 
     Several processes may do this at once: one runs, the others wait and find it done.
 
+    A database that a newer release has migrated is left as it is where this one works on it too,
+    so that code can be rolled back alone. Gives the revision that it was left at, else None.
+
     Raises:
+        UnknownRevision: a newer release has migrated it, and this one cannot work on it.
         TablesInUse: it had to wait too long for a table.
     """
     with _migrating(engine) as connection:
-        command.upgrade(_config(connection), revision)
+        unknown = _unknown_revision(connection)
+        if unknown is None:
+            command.upgrade(_config(connection), revision)
+        elif unmet := unmet_needs(connection):
+            raise UnknownRevision(unknown, unmet)
+        return unknown
 
 
 def downgrade(engine: Engine, *, revision: str, may_lose_data: bool = False) -> None:
@@ -51,9 +61,12 @@ def downgrade(engine: Engine, *, revision: str, may_lose_data: bool = False) -> 
     Raises:
         DataWouldBeLost: one of them would delete what no upgrade brings back, and nobody said
             that it may; nothing has changed.
+        UnknownRevision: a newer release has migrated it, which alone knows how to undo that.
         TablesInUse: it had to wait too long for a table.
     """
     with _migrating(engine) as connection:
+        if (unknown := _unknown_revision(connection)) is not None:
+            raise UnknownRevision(unknown)
         config = _config(connection)
         config.attributes[MAY_LOSE_DATA] = may_lose_data
         command.downgrade(config, revision)
@@ -68,6 +81,12 @@ def current_revision(engine: Engine) -> str | None:
 def head_revision() -> str | None:
     """Give the newest revision that this release knows."""
     return ScriptDirectory(str(VERSIONS.parent)).get_current_head()
+
+
+def is_known(revision: str) -> bool:
+    """Tell whether this release has the migration that leads to `revision`."""
+    scripts = ScriptDirectory(str(VERSIONS.parent)).walk_revisions()
+    return any(script.revision == revision for script in scripts)
 
 
 def find_drift(engine: Engine) -> list[str]:
@@ -85,6 +104,12 @@ def create_revision(engine: Engine, *, slug: str, folder: Path = VERSIONS) -> Pa
     if script is None or isinstance(script, list):
         raise RuntimeError("Alembic wrote no single file; look into migrations/versions.")
     return Path(script.path)
+
+
+def _unknown_revision(connection: Connection) -> str | None:
+    """Read the revision of the database if only a newer release can have migrated it there."""
+    current = MigrationContext.configure(connection).get_current_revision()
+    return None if current is None or is_known(current) else current
 
 
 def _config(connection: Connection, *, folders: Sequence[Path] = (VERSIONS,)) -> Config:

@@ -104,6 +104,24 @@ def test_database_of_an_earlier_release_is_told(sqlite: str, findings: Any) -> N
     assert head_revision() in found["migrations"]["detail"]
 
 
+def test_database_of_a_newer_release_is_told_and_fails_only_where_something_is_missing(
+    sqlite: str, findings: Any
+) -> None:
+    engine = make_engine(sqlite)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = 'f00dfeedcafe'"))
+    _, found = findings()
+    assert found["migrations"]["verdict"] == "warning"
+    assert "rolled back" in found["migrations"]["advice"]
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE duties"))
+    engine.dispose()
+    _, found = findings()
+    assert found["migrations"]["verdict"] == "failed"
+    assert "table duties is missing" in found["migrations"]["detail"]
+    assert "python -m migrations" not in found["migrations"]["advice"]
+
+
 def test_missing_tables_are_told(sqlite: str, findings: Any) -> None:
     engine = make_engine(sqlite)
     downgrade(engine, revision="base")

@@ -17,6 +17,7 @@ from kdstore.objects import ObjectStore
 from kdstore.tables import Base, Job
 from migrations import (
     DataWouldBeLost,
+    UnknownRevision,
     current_revision,
     downgrade,
     find_drift,
@@ -205,6 +206,63 @@ def test_migrating_twice_at_once_migrates_once(empty_engine: Engine) -> None:
     assert _tables(empty_engine) == set(Base.metadata.tables)
 
 
+def _made_newer(engine: Engine, *changes: str) -> None:
+    """Migrate as a release would that this one does not know."""
+    with engine.begin() as connection:
+        for change in changes:
+            connection.execute(text(change))
+        connection.execute(text("UPDATE alembic_version SET version_num = 'f00dfeedcafe'"))
+
+
+ADDITIONS = (
+    "CREATE TABLE webhooks (id INTEGER PRIMARY KEY)",
+    "ALTER TABLE jobs ADD COLUMN colour VARCHAR(8)",
+    "ALTER TABLE jobs ADD COLUMN weight INTEGER DEFAULT 1 NOT NULL",
+)
+
+
+def test_code_that_is_rolled_back_alone_works_on_what_the_newer_release_has_added_to(
+    empty_engine: Engine, tmp_path: Path
+) -> None:
+    assert upgrade(empty_engine) is None
+    _made_newer(empty_engine, *ADDITIONS)
+    assert upgrade(empty_engine) == current_revision(empty_engine) == "f00dfeedcafe"
+    assert "webhooks" in _tables(empty_engine)
+    objects = ObjectStore.from_url(f"file://{tmp_path}/objects")
+    holdings = Holdings(make_session_factory(empty_engine), objects)
+    assert holdings.succeed(holdings.running_job())
+
+
+def test_database_that_a_newer_release_has_taken_from_is_refused_and_left_as_it_is(
+    empty_engine: Engine,
+) -> None:
+    upgrade(empty_engine)
+    _made_newer(
+        empty_engine,
+        "DROP TABLE duties",
+        "ALTER TABLE workers DROP COLUMN memory_bytes",
+        "CREATE TABLE duties_by_zone (id INTEGER PRIMARY KEY)",
+        "ALTER TABLE upload_parts ADD COLUMN zone INTEGER NOT NULL"
+        + (" DEFAULT 0" if empty_engine.dialect.name == "sqlite" else ""),
+    )
+    with pytest.raises(UnknownRevision, match="Rolling back") as caught:
+        upgrade(empty_engine)
+    assert {"table duties is missing", "workers.memory_bytes is missing"} <= {*caught.value.unmet}
+    # SQLite adds no column without a default.
+    is_filled = empty_engine.dialect.name == "sqlite"
+    must_fill = "upload_parts.zone is new and must be filled"
+    assert (must_fill in caught.value.unmet) == (not is_filled)
+    assert current_revision(empty_engine) == caught.value.revision == "f00dfeedcafe"
+
+
+def test_only_the_newer_release_undoes_its_migrations(empty_engine: Engine) -> None:
+    upgrade(empty_engine)
+    _made_newer(empty_engine, *ADDITIONS)
+    with pytest.raises(UnknownRevision, match="f00dfeedcafe"):
+        downgrade(empty_engine, revision="-1")
+    assert {*Base.metadata.tables, "webhooks"} == _tables(empty_engine)
+
+
 def test_failed_migration_leaves_nothing_behind(empty_engine: Engine) -> None:
     with empty_engine.begin() as connection:
         connection.execute(text("CREATE TABLE upload_parts (in_the_way INTEGER)"))
@@ -267,6 +325,27 @@ class TestCommandLine:
         assert main(["check"]) == 0
         assert main(["downgrade", "base", "--lose-data"]) == 0
         assert _tables(engine) == set()
+        engine.dispose()
+
+    def test_migrate_of_rolled_back_code_succeeds_and_says_how_to_go_on(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv("POTSTILL_DATA_DIR", str(tmp_path))
+        assert main([]) == 0
+        assert capsys.readouterr().out == ""
+        engine = make_engine(f"sqlite:///{tmp_path}/potstill.sqlite3")
+        _made_newer(engine, *ADDITIONS)
+        assert main([]) == 0
+        assert "f00dfeedcafe, of a newer release" in capsys.readouterr().out
+        _made_newer(engine, "DROP TABLE duties")
+        assert main([]) == 1
+        assert main(["downgrade", "base"]) == 1
+        said = capsys.readouterr().err
+        assert "table duties is missing" in said
+        assert "Traceback" not in said
         engine.dispose()
 
     def test_table_in_use_ends_a_migration_soon_and_leaves_nothing(
