@@ -1,6 +1,7 @@
 """`python -m doctor [--json] [--quick] [--url ADDRESS]`: 0 if nothing failed, else 1."""
 
 import argparse
+import importlib.util
 import logging
 import os
 import sys
@@ -8,7 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from pydantic import ValidationError
 
-from doctor.connections import examine_api, examine_broker, examine_objects
+from doctor.addresses import examine_api
+from doctor.connections import examine_broker, examine_objects
 from doctor.database import examine_database
 from doctor.findings import Finding, as_json, as_table, has_failed
 from doctor.machine import examine_disk, examine_torch
@@ -39,13 +41,19 @@ def examine(*, url: str = "", is_quick: bool = False) -> Iterator[Finding]:
         return
     yield Finding("settings", "ok", f"read, for {settings.environment}")
     yield from examine_database(settings)
+    has_api, can_train = _is_installed("fastapi"), _is_installed("torch")
     yield examine_broker(settings)
-    yield examine_objects(settings)
-    yield examine_disk(settings)
-    yield examine_api(url or settings.address)
+    yield from examine_objects(settings, has_api=has_api)
+    yield examine_disk(settings, can_train=can_train)
+    yield from examine_api(settings, url=url, has_api=has_api)
     yield examine_traces(os.environ)
     if not is_quick:
-        yield from examine_torch(settings)
+        yield from examine_torch(settings, can_train=can_train)
+
+
+def _is_installed(package: str) -> bool:
+    """Tell whether what needs `package` can run here: the API's image has no torch, and so on."""
+    return importlib.util.find_spec(package) is not None
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Broker, object storage and API: each is used as the service uses it."""
+"""Broker and object storage: each is used as the service uses it, and as its clients do."""
 
-import json
 import secrets
 import urllib.error
-import urllib.request
+from collections.abc import Iterator
 
+from doctor.addresses import FROM_ELSEWHERE, is_of_this_machine, read
 from doctor.findings import Finding
-from kdcore import __version__
 from kdstore.errors import KdstoreError, StorageError
 from kdstore.objects import ObjectStore
 from kdstore.queue import make_celery
 from kdstore.settings import Settings
+from kdstore.signed_links import open_links
 
 _TIMEOUT_SECONDS = 5.0
 _PROBE = b"potstill doctor"
-_LINK_SECONDS = 60
+_LINK_ADVICE = (
+    "Let POTSTILL_OBJECTS_PUBLIC_ENDPOINT name the same storage, with no proxy or one that passes "
+    "the host on as it is; or set POTSTILL_SIGNED_LINKS=false."
+)
 
 
 def examine_broker(settings: Settings) -> Finding:
@@ -36,62 +39,59 @@ def examine_broker(settings: Settings) -> Finding:
     return Finding("broker", "ok", f"{transport} answers")
 
 
-def examine_objects(settings: Settings) -> Finding:
-    """Put, read, sign and delete an object of our own."""
+def examine_objects(settings: Settings, *, has_api: bool) -> Iterator[Finding]:
+    """Put, read and delete an object of our own; where an API is, also by a link for clients."""
     key = f"doctor/{secrets.token_hex(8)}"
     try:
         objects = ObjectStore.from_url(settings.objects)
         objects.put_bytes(key, _PROBE)
         is_same = objects.get_bytes(key) == _PROBE
-        link = objects.sign_get(key, expires_seconds=_LINK_SECONDS) if objects.can_sign else None
-        is_open = link is None or _read_link(link) == _PROBE
+        links = _examine_link(settings, objects, key) if has_api else None
         objects.delete(key)
     except (StorageError, KdstoreError, OSError) as error:
-        return Finding(
+        yield Finding(
             "objects",
             "failed",
             f"cannot be put, read and deleted ({type(error).__name__})",
             "Check POTSTILL_OBJECTS_URL, its credentials, that the bucket exists, and its rights.",
         )
-    if not is_same:
-        return Finding("objects", "failed", "other bytes come back", "Do not use this storage.")
+        return
+    if is_same:
+        yield Finding("objects", "ok", "put, read and deleted")
+    else:
+        yield Finding("objects", "failed", "other bytes come back", "Do not use this storage.")
+    if links is not None:
+        yield links
+
+
+def _examine_link(settings: Settings, objects: ObjectStore, key: str) -> Finding:
+    """Read an object as clients do: by a signed link, at the address that they are given."""
+    links = open_links(settings, objects)
+    if links is None:
+        return Finding("links", "ok", "off: files go through the API")
+    link = links.to_read(key)
+    try:
+        is_open = read(link) == _PROBE
+    except urllib.error.HTTPError as error:
+        return Finding("links", "failed", f"a signed link is refused ({error.code})", _LINK_ADVICE)
+    except OSError as error:
+        return _of_silent_link(link, error)
     if not is_open:
+        return Finding("links", "failed", "a signed link gives other bytes", _LINK_ADVICE)
+    return Finding("links", "ok", "a signed link works")
+
+
+def _of_silent_link(link: str, error: OSError) -> Finding:
+    if is_of_this_machine(link):
         return Finding(
-            "objects",
-            "warning",
-            "work, but a signed link does not from here",
-            "Set POTSTILL_OBJECTS_PUBLIC_ENDPOINT, or POTSTILL_SIGNED_LINKS=false.",
+            "links",
+            "not here",
+            "POTSTILL_OBJECTS_PUBLIC_ENDPOINT is for clients on the machine itself",
+            "Try it there: `potstill download` goes by such links.",
         )
-    how = "put, read, signed and deleted" if link is not None else "put, read and deleted"
-    return Finding("objects", "ok", how)
-
-
-def examine_api(url: str) -> Finding:
-    """Ask the API which release it is."""
-    try:
-        found = json.loads(_read(f"{url.rstrip('/')}/")).get("version")
-    except (OSError, ValueError, AttributeError) as error:
-        return Finding(
-            "api",
-            "failed",
-            f"does not answer ({type(error).__name__})",
-            "Start it, or say where it is with --url.",
-        )
-    if found != __version__:
-        detail = f"is release {found}, this is {__version__}"
-        return Finding("api", "warning", detail, "Finish the roll-out of one of them.")
-    return Finding("api", "ok", f"answers, release {found}")
-
-
-def _read_link(url: str) -> bytes | None:
-    try:
-        return _read(url)
-    except OSError:
-        return None
-
-
-def _read(url: str) -> bytes:
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})  # noqa: S310  # an operator's own
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310  # the same
-        body: bytes = answer.read()
-    return body
+    return Finding(
+        "links",
+        "warning",
+        f"a signed link does not work from here ({type(error).__name__})",
+        f"{FROM_ELSEWHERE} Else: {_LINK_ADVICE}",
+    )

@@ -1,6 +1,5 @@
 """This machine: its disk, and whether training can run here."""
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -31,8 +30,11 @@ print(json.dumps([torch.__version__, fits, device]))
 """
 
 
-def examine_disk(settings: Settings) -> Finding:
-    """Write a file into the data folder, and see what is free there."""
+def examine_disk(settings: Settings, *, can_train: bool) -> Finding:
+    """Write a file into the data folder, and see what is free there, if anything uses it."""
+    elsewhere = (settings.database_url, settings.broker_url, settings.objects_url)
+    if not can_train and all(url.get_secret_value() for url in elsewhere):
+        return Finding("disk", "not here", "not needed: nothing is kept here, and nothing trains")
     folder = settings.data_dir.absolute()
     place = next(path for path in (folder, *folder.parents) if path.exists())
     try:
@@ -54,9 +56,11 @@ def examine_disk(settings: Settings) -> Finding:
     return Finding("disk", "ok", detail)
 
 
-def examine_torch(settings: Settings, *, python: str = sys.executable) -> Iterator[Finding]:
+def examine_torch(
+    settings: Settings, *, can_train: bool, python: str = sys.executable
+) -> Iterator[Finding]:
     """Compute something on the device in a process of its own, and call into torchvision."""
-    if importlib.util.find_spec("torch") is None:
+    if not can_train:
         yield Finding("torch", "not here", "no torch: this installation does not train")
         return
     command = [python, "-P", "-c", _TRY_TORCH, settings.device]
