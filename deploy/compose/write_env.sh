@@ -16,6 +16,12 @@ secret() {
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n'
 }
 
+# Docker starts no container whose limit is above what the machine has. (`nproc` would take
+# OMP_NUM_THREADS for the number of cores.)
+cores=$(getconf _NPROCESSORS_ONLN)
+[ "$cores" -ge 2 ] || echo "docker-compose.yml needs 2 CPU cores; this machine has $cores." >&2
+[ "$cores" -le 4 ] || cores=4
+
 umask 077
 cat >"$file" <<END
 # Made by deploy/compose/write_env.sh. Any POTSTILL_ variable of .env.example may be added.
@@ -24,6 +30,10 @@ COMPOSE_PROFILES=$profiles
 POTSTILL_PUBLIC_URL=http://127.0.0.1:8080
 # And the bucket, where they send and fetch the bytes of files by signed links.
 POTSTILL_OBJECTS_PUBLIC_ENDPOINT=http://127.0.0.1:8333
+# How many, for as long as this says so, and the CPU cores that each worker may use.
+POTSTILL_API_REPLICAS=1
+POTSTILL_WORKER_REPLICAS=1
+POTSTILL_WORKER_CPUS=$cores
 POSTGRES_PASSWORD=$(secret)
 REDIS_PASSWORD=$(secret)
 S3_ACCESS_KEY=$(secret | cut -c1-20)

@@ -9,6 +9,7 @@ from typing import Any
 import jsonschema
 import pytest
 from check_jsonschema.builtin_schemas import get_builtin_schema
+from opentelemetry.sdk import environment_variables
 
 from kdstore.settings import Settings
 from tests.deploy.files import MONITORING, ROOT, read_compose, read_stages, read_yaml
@@ -86,6 +87,25 @@ def test_api_can_be_scaled() -> None:
     assert not {"container_name", "ports", "volumes", "hostname"} & SERVICES["api"].keys()
 
 
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [("api", "POTSTILL_API_REPLICAS"), ("worker-cpu", "POTSTILL_WORKER_REPLICAS")],
+)
+def test_every_up_starts_as_many_as_env_says(name: str, variable: str) -> None:
+    assert SERVICES[name]["deploy"]["replicas"] == f"${{{variable}:-1}}"
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    assert not re.findall(r"up [^`]*--scale", page)  # which the next `up` would undo
+
+
+@each_service
+def test_limits_are_no_more_than_the_cores_that_a_machine_must_have(name: str) -> None:
+    cpus = SERVICES[name]["deploy"]["resources"]["limits"]["cpus"]
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (least,) = re.findall(r"at least (\d+) CPU cores", page)
+    # That of workers is a variable, which `make env` writes by what the machine has.
+    assert cpus == "${POTSTILL_WORKER_CPUS:-4}" or float(cpus) <= int(least)
+
+
 def test_workers_reach_nothing_outside() -> None:
     for name in ("worker-cpu", "worker-gpu"):
         assert all(
@@ -160,8 +180,12 @@ def test_prometheus_has_the_token_of_the_api_in_the_file_that_it_reads(
 @pytest.mark.parametrize("name", ["api", "worker-cpu", "worker-gpu"])
 def test_traces_are_asked_for_by_what_stands_in_env_alone(name: str) -> None:
     given = {key: value for key, value in SERVICES[name]["environment"].items() if "OTEL" in key}
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in given
     assert set(given.values()) == {None}
+    page = (ROOT / "docs" / "tracing.md").read_text(encoding="utf-8")
+    documented = set(re.findall(r"OTEL_[A-Z_]+[A-Z]", page))
+    alike = {key for key in vars(environment_variables) if key.startswith("OTEL_BSP_")}
+    assert len(alike) >= 4
+    assert documented | alike <= given.keys()
 
 
 def test_every_setting_is_in_the_example() -> None:

@@ -1,17 +1,26 @@
 """The script that writes .env: a new secret for every variable that must be set."""
 
+import os
 import re
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.deploy.files import ROOT
 
 SCRIPT = ROOT / "deploy" / "compose" / "write_env.sh"
 
 
-def write(file: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def write(
+    file: Path, *more: str, path: str = os.environ["PATH"]
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["sh", str(SCRIPT), str(file), *more], capture_output=True, text=True, check=False
+        ["sh", str(SCRIPT), str(file), *more],
+        env={"PATH": path, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -47,6 +56,28 @@ def test_only_its_owner_reads_it(tmp_path: Path) -> None:
 def test_profiles_are_written_down(tmp_path: Path) -> None:
     write(tmp_path / ".env", "gpu,monitoring")
     assert read(tmp_path / ".env")["COMPOSE_PROFILES"] == "gpu,monitoring"
+
+
+@pytest.mark.parametrize(
+    ("cores", "cpus", "complaint"),
+    [(1, "1", "needs 2 CPU cores; this machine has 1"), (2, "2", ""), (4, "4", ""), (64, "4", "")],
+)
+def test_worker_may_use_no_more_cores_than_the_machine_has(
+    cores: int, cpus: str, complaint: str, tmp_path: Path
+) -> None:
+    getconf = tmp_path / "getconf"
+    getconf.write_text(f"#!/bin/sh\n[ $1 = _NPROCESSORS_ONLN ] && echo {cores}\n")
+    getconf.chmod(0o755)
+    result = write(tmp_path / ".env", path=f"{tmp_path}:{os.environ['PATH']}")
+    assert read(tmp_path / ".env")["POTSTILL_WORKER_CPUS"] == cpus
+    assert result.stderr == (f"docker-compose.yml {complaint}.\n" if complaint else "")
+
+
+def test_variables_are_those_of_the_compose_file(tmp_path: Path) -> None:
+    write(tmp_path / ".env")
+    text = (ROOT / "docker-compose.yml").read_text()
+    names = {*re.findall(r"\$\{(\w+):", text), *re.findall(r"(?m)^ +([A-Z_]+):$", text)}
+    assert read(tmp_path / ".env").keys() <= names | {"COMPOSE_PROFILES"}
 
 
 def test_secrets_in_use_are_not_overwritten(tmp_path: Path) -> None:
