@@ -16,6 +16,7 @@ from api.parts import Parts
 from kdstore.backlog import Backlog
 from kdstore.objects import ObjectStore
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUES
+from kdstore.settings import Settings
 from kdstore.tables.attempts import ExitCause
 from tests.deploy.files import (
     KUBERNETES,
@@ -23,6 +24,7 @@ from tests.deploy.files import (
     ROOT,
     RUNBOOK,
     Document,
+    read_all_yaml,
     read_compose,
     read_stages,
     read_yaml,
@@ -130,9 +132,45 @@ def test_prometheus_scrapes_services_of_the_compose_file() -> None:
     services = read_compose()["services"]
     configured = read_yaml(MONITORING / "prometheus.yml")["scrape_configs"]
     lookups = [each for job in configured for each in job.get("dns_sd_configs", [])]
-    found = [name for each in lookups for name in each["names"]]
-    assert set(found) == {"api", "worker-cpu", "worker-gpu"}
-    assert all("metrics" in services[name]["networks"] for name in (*found, "prometheus"))
+    assert [name for each in lookups for name in each["names"]] == ["api", "worker"]
+    assert all("metrics" in services[name]["networks"] for name in ("api", "prometheus"))
+
+
+@pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu"])
+def test_workers_have_the_name_that_prometheus_asks_for_and_so_has_what_extends_them(
+    name: str,
+) -> None:
+    services = read_compose()["services"]
+    assert services[name]["networks"]["metrics"]["aliases"] == ["worker"]
+    assert "worker" not in services  # or the name would be that service's
+    page = (ROOT / "docs" / "deployment.md").read_text(encoding="utf-8")
+    (extended,) = re.findall(r"extends: \{file: docker-compose.yml, service: ([\w-]+)\}", page)
+    assert extended == "worker-gpu"
+
+
+def test_silent_worker_is_seen_before_its_lease_has_run_out() -> None:
+    (rule,) = (rule for rule in RULES if rule["alert"] == "PotstillWorkerSilent")
+    (threshold,) = re.findall(r"> (\d+)$", rule["expr"])
+    scrape = read_yaml(MONITORING / "prometheus.yml")["global"]["scrape_interval"]
+    monitors = read_all_yaml(KUBERNETES / "components" / "monitoring" / "pod-monitors.yaml")
+    intervals = {each["interval"] for it in monitors for each in it["spec"]["podMetricsEndpoints"]}
+    seconds = max(int(each.removesuffix("s")) for each in (scrape, *intervals))
+    settings = Settings()
+    assert "for" not in rule
+    assert 2 * settings.heartbeat_seconds < int(threshold)  # one late heartbeat is no alarm
+    assert int(threshold) + seconds <= settings.lease_seconds
+
+
+def test_worker_that_is_taken_away_is_not_told_as_down() -> None:
+    (rule,) = (rule for rule in RULES if rule["alert"] == "PotstillWorkerDown")
+    grace_seconds = [
+        int(read_compose()["services"]["worker-cpu"]["stop_grace_period"].removesuffix("s")),
+        read_yaml(KUBERNETES / "worker" / "deployment.yaml")["spec"]["template"]["spec"][
+            "terminationGracePeriodSeconds"
+        ],
+    ]
+    assert int(rule["for"].removesuffix("m")) * 60 > max(grace_seconds)
+    assert "heartbeat" not in rule["expr"]  # a frozen worker tells of none
 
 
 def test_worker_serves_where_prometheus_asks() -> None:
