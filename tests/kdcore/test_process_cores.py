@@ -1,3 +1,5 @@
+"""A container's quota of processor time counts, the machine's cores do not."""
+
 import os
 from pathlib import Path
 
