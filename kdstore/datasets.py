@@ -114,7 +114,13 @@ def ensure_builtin(session: Session, name: str) -> Dataset:
     session.execute(
         update(Dataset)
         .where(Dataset.id == name, Dataset.status == "rejected")
-        .values(status="validating", problem=None, validations_lost=0, published_at=at)
+        .values(
+            status="validating",
+            problem=None,
+            validations_lost=0,
+            claimable_at=None,
+            published_at=at,
+        )
         .execution_options(synchronize_session=False)
     )
     return session.get_one(Dataset, name, populate_existing=True)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, Literal, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TypeVar, cast
 
-from sqlalchemy import CursorResult, and_, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, or_, select, update
 from sqlalchemy.orm import Session
 
 from kdstore.db import now
@@ -15,6 +15,10 @@ from kdstore.tables import Dataset, JsonObject, Model, ValidationStatus
 Subject = Literal["model", "dataset"]
 
 MAX_VALIDATIONS = 3
+# The waits double from the first to the longest; so many tries last about a day.
+_MAX_TRIES = 150
+_FIRST_WAIT_SECONDS = 15.0
+_LONGEST_WAIT_SECONDS = 600.0
 _RowT = TypeVar("_RowT", Model, Dataset)
 _TABLES: dict[Subject, type[Model] | type[Dataset]] = {"model": Model, "dataset": Dataset}
 
@@ -37,13 +41,14 @@ class Rejection:
     details: Sequence[str] = ()
 
 
-_HOPELESS = Rejection(
+UNREADABLE: Final = Rejection(
     code="validation_failed",
     message=(
         "Reading this file failed several times for no reason it could name. "
         "Save it anew and upload it again; report it if that does not help."
     ),
 )
+"""What a file is refused with whose readers died, one after the other, without an answer."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,7 @@ def claim(
 ) -> ValidationFence | None:
     """Take a model or dataset that is `validating` and that no other worker holds.
 
-    None means that there is nothing to do: it is decided, held by another, or never was.
+    None means that there is nothing to do: it is decided, held by another, put off, or never was.
     """
     table = _TABLES[subject]
     at = now(session)
@@ -69,6 +74,7 @@ def claim(
             table.id == subject_id,
             table.status == "validating",
             table.lease_expires_at.is_(None),
+            _is_claimable(table, at),
         )
         .values(
             validation_number=table.validation_number + 1,
@@ -88,6 +94,26 @@ def heartbeat(session: Session, fence: ValidationFence, *, lease_seconds: float)
     """
     expires_at = now(session) + timedelta(seconds=lease_seconds)
     _write(session, fence, lease_expires_at=expires_at)
+
+
+def begin_reading(session: Session, fence: ValidationFence) -> None:
+    """Note that a reader begins with the file; if the lease runs out now, that counts as lost.
+
+    A file may take the whole worker along with its reader, as where a container's memory ends.
+
+    Raises:
+        ValidationLost: another worker holds it, or it is decided.
+    """
+    _write(session, fence, reading_number=fence.number)
+
+
+def end_reading(session: Session, fence: ValidationFence) -> None:
+    """Note that the reader is gone: whatever fails from now on is none of the file's doing.
+
+    Raises:
+        ValidationLost: another worker holds it, or it is decided.
+    """
+    _write(session, fence, reading_number=None)
 
 
 def decide(
@@ -120,8 +146,7 @@ def reject(session: Session, fence: ValidationFence, rejection: Rejection) -> No
 def release(session: Session, fence: ValidationFence) -> None:
     """Hand it back undecided because the worker shuts down; this counts as no validation.
 
-    Publish it after the commit. A validation that the system failed is not handed back but left:
-    its lease runs out, and the sweeper gives it to another worker.
+    Publish it after the commit.
 
     Raises:
         ValidationLost: another worker holds it, or it is decided.
@@ -129,10 +154,41 @@ def release(session: Session, fence: ValidationFence) -> None:
     _write(session, fence, lease_expires_at=None, published_at=now(session))
 
 
+def postpone(
+    session: Session, fence: ValidationFence, *, cause: str, suspicion: Rejection | None = None
+) -> None:
+    """Hand it back undecided, to be tried again after a wait that grows from try to try.
+
+    With a `suspicion`, what failed may be the file's own doing: the third time refuses it with
+    that. Without one it is the system's, whose failure `cause` names, and refuses it only when
+    about a day of tries has been in vain. The sweeper publishes it.
+
+    Raises:
+        ValidationLost: another worker holds it, or it is decided.
+    """
+    table = _TABLES[fence.subject]
+    # Nobody else writes it: the fence below holds only while the lease is this validation's.
+    num_lost = session.scalar(select(table.validations_lost).where(table.id == fence.id)) or 0
+    num_lost += suspicion is not None
+    if suspicion is not None and num_lost >= MAX_VALIDATIONS:
+        reject(session, fence, suspicion)
+    elif fence.number >= _MAX_TRIES:
+        reject(session, fence, _given_up(cause))
+    else:
+        _write(
+            session,
+            fence,
+            validations_lost=num_lost,
+            lease_expires_at=None,
+            claimable_at=now(session) + _wait_after(fence.number),
+        )
+
+
 def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> SweptValidations:
     """Find what is `validating` with nobody at it, by the database's clock.
 
-    What was lost three times (its reader died each time) is rejected with `validation_failed`.
+    A worker that was lost while it fetched or stored counts for nothing; what was lost three
+    times with a reader at the file is rejected with `validation_failed`.
     """
     return SweptValidations(
         models=_sweep(session, Model, republish_seconds=republish_seconds, limit=limit),
@@ -157,6 +213,27 @@ def _write(session: Session, fence: ValidationFence, **values: Any) -> None:
         raise ValidationLost(fence.id, fence.number)
 
 
+def _is_claimable(table: type[Model] | type[Dataset], at: datetime) -> ColumnElement[bool]:
+    return or_(table.claimable_at.is_(None), table.claimable_at <= at)
+
+
+def _wait_after(num_tries: int) -> timedelta:
+    # Far fewer doublings than a float can hold reach the longest wait.
+    seconds = _FIRST_WAIT_SECONDS * 2.0 ** min(num_tries - 1, 16)
+    return timedelta(seconds=min(seconds, _LONGEST_WAIT_SECONDS))
+
+
+def _given_up(cause: str) -> Rejection:
+    return Rejection(
+        code=cause,
+        message=(
+            f"For about a day this service failed to read the file ({cause}), through no fault of "
+            "the file. Its operator finds more in the log of the workers; then ask for it again, "
+            "of the same upload."
+        ),
+    )
+
+
 def _problem(rejection: Rejection) -> JsonObject:
     return {
         "code": rejection.code,
@@ -172,6 +249,7 @@ def _sweep(
     is_silent = table.lease_expires_at < at
     is_stale = and_(
         table.lease_expires_at.is_(None),
+        _is_claimable(table, at),
         table.published_at < at - timedelta(seconds=republish_seconds),
     )
     statement = (
@@ -185,12 +263,12 @@ def _sweep(
     to_publish = []
     for row in session.scalars(statement):
         if row.lease_expires_at is not None:
-            row.validations_lost += 1
+            row.validations_lost += row.reading_number == row.validation_number
             row.lease_expires_at = None
         if row.validations_lost >= MAX_VALIDATIONS:
             row.status = "rejected"
             row.decided_at = at
-            row.problem = _problem(_HOPELESS)
+            row.problem = _problem(UNREADABLE)
         else:
             row.published_at = at
             to_publish.append(row.id)

@@ -8,10 +8,9 @@ from pathlib import Path
 
 from sqlalchemy.orm import Session
 
-from kdcore.errors import KdcoreError
 from kdstore import datasets, models, uploads, validation
 from kdstore.db import reading
-from kdstore.errors import KdstoreError, ObjectCondemned, UploadNotStored, ValidationLost
+from kdstore.errors import ObjectCondemned, UploadNotStored, ValidationLost
 from kdstore.log import log_fields
 from kdstore.queue import VALIDATE_DATASET, VALIDATE_MODEL
 from kdstore.tables import Dataset, Model
@@ -22,18 +21,22 @@ from worker.messages import (
     DatasetAccepted,
     DatasetOrder,
     DeclaredNetwork,
+    IngestOrder,
     ModelAccepted,
     ModelOrder,
 )
-from worker.reader import Undecided, limits_for, read_in_child
+from worker.reader import Answer, limits_for, read_in_child
 from worker.reader_watch import ReaderWatch
-from worker.retries import write
+from worker.retries import ResultT, retry, write
 from worker.runtime import Runtime
 from worker.stored_results import store_dataset, store_weights
+from worker.undecided import Undecided, suspect, undecided_by
 
 _log = logging.getLogger(__name__)
 
 Decision = Callable[[Session], None]
+
+_FETCH_SECONDS = 60.0  # for which storage may be away before the next try is put off
 
 _TASKS: dict[Subject, str] = {"model": VALIDATE_MODEL, "dataset": VALIDATE_DATASET}
 
@@ -84,7 +87,7 @@ class Validation:
                 self._leave(decision)
                 return
             try:
-                write(self._runtime.session_factory, decision, abandon=self._runtime.abandon)
+                self._write(decision)
             except ObjectCondemned as error:
                 self._leave(Undecided(error.code))
                 return
@@ -98,25 +101,22 @@ class Validation:
             return self._read_dataset(folder, watch)
         except ValidationLost:
             raise
-        except (KdcoreError, KdstoreError) as error:
-            return Undecided(error.code)
-        except Exception:  # noqa: BLE001  # the boundary of a validation
-            _log.exception("validation failed", extra={"subject_id": self._fence.id})
-            return Undecided("internal_error")
+        except Exception as error:  # noqa: BLE001  # the boundary of a validation
+            return undecided_by(error)
 
     def _read_model(self, folder: Path, watch: ReaderWatch) -> Decision | Undecided:
         runtime, fence = self._runtime, self._fence
         with reading(runtime.session_factory) as session:
             model = models.read_validating(session, fence)
             source = _source_of_model(session, model)
-        runtime.inputs.fetch_checked(source.file, folder / "source")
+        self._fetch(source.file, folder / "source")
         order = ModelOrder(
             source=folder / "source",
             declared=self._declared(model, source.description_key),
             destination=folder / "weights.safetensors",
             limits=limits_for((folder / "source").stat().st_size),
         )
-        answer = read_in_child(runtime, order, watch)
+        answer = self._read(order, watch)
         match answer:
             case ModelAccepted():
                 ready = store_weights(runtime, answer, order.destination)
@@ -126,20 +126,22 @@ class Validation:
             case Undecided():
                 return answer
             case _:
-                return Undecided("reader_confused")
+                return suspect("reader_confused")
 
     def _declared(self, model: Model, description_key: str | None) -> DeclaredNetwork:
         """Give what a person said of an upload, or what a job wrote of its network."""
         if description_key is None:
             text = json.dumps(model.requested)
         else:
-            text = self._runtime.objects.get_bytes(description_key).decode()
+            text = self._patiently(
+                lambda: self._runtime.objects.get_bytes(description_key)
+            ).decode()
         return DeclaredNetwork.model_validate_json(text)
 
     def _read_dataset(self, folder: Path, watch: ReaderWatch) -> Decision | Undecided:
         runtime, fence = self._runtime, self._fence
         order = self._dataset_order(folder)
-        answer = read_in_child(runtime, order, watch)
+        answer = self._read(order, watch)
         match answer:
             case DatasetAccepted():
                 ready = store_dataset(
@@ -154,7 +156,7 @@ class Validation:
             case Undecided():
                 return answer
             case _:
-                return Undecided("reader_confused")
+                return suspect("reader_confused")
 
     def _dataset_order(self, folder: Path) -> DatasetOrder | BuiltinOrder:
         with reading(self._runtime.session_factory) as session:
@@ -168,7 +170,7 @@ class Validation:
                 limits=limits_for(0),
             )
         path = folder / "source"
-        self._runtime.inputs.fetch_checked(source, path)
+        self._fetch(source, path)
         return DatasetOrder(
             source=path,
             format=dataset.format,
@@ -181,17 +183,36 @@ class Validation:
             max_decoders=self._runtime.num_threads,
         )
 
+    def _fetch(self, file: StoredFile, path: Path) -> None:
+        self._patiently(lambda: self._runtime.inputs.fetch_checked(file, path))
+
+    def _patiently(self, action: Callable[[], ResultT]) -> ResultT:
+        return retry(action, abandon=self._runtime.stopping, max_seconds=_FETCH_SECONDS)
+
+    def _read(self, order: IngestOrder, watch: ReaderWatch) -> Answer:
+        """Have the file read; the row tells meanwhile that its reader is at work."""
+        self._write(lambda session: validation.begin_reading(session, self._fence))
+        answer = read_in_child(self._runtime, order, watch)
+        self._write(lambda session: validation.end_reading(session, self._fence))
+        return answer
+
     def _leave(self, undecided: Undecided) -> None:
-        """Leave it to another try: handed back at a shutdown, else when the lease runs out."""
-        self._say("validation left", cause=undecided.code)
-        if undecided.code != "shutdown":
+        """Leave it to another try: at once if this worker shuts down, else after a while."""
+        cause, suspicion = undecided.code, undecided.suspicion
+        if suspicion is None and self._runtime.stopping.is_set():
+            self._say("validation handed back")
+            self._write(lambda session: validation.release(session, self._fence))
+            self._runtime.postbox.post(_TASKS[self._fence.subject], self._fence.id)
             return
-        write(
-            self._runtime.session_factory,
-            lambda session: validation.release(session, self._fence),
-            abandon=self._runtime.abandon,
+        _log.warning("validation put off", extra={"subject_id": self._fence.id, "cause": cause})
+        self._write(
+            lambda session: validation.postpone(
+                session, self._fence, cause=cause, suspicion=suspicion
+            )
         )
-        self._runtime.postbox.post(_TASKS[self._fence.subject], self._fence.id)
+
+    def _write(self, action: Decision) -> None:
+        write(self._runtime.session_factory, action, abandon=self._runtime.abandon)
 
     def _say(self, message: str, **facts: object) -> None:
         _log.info(message, extra={"subject_id": self._fence.id, **facts})

@@ -1,7 +1,6 @@
 """One child reads one stranger's file: its answer, or what its silence means."""
 
 import signal
-from dataclasses import dataclass
 
 from kdstore.validation import Rejection
 from worker.child import Child, ChildGone
@@ -15,6 +14,7 @@ from worker.messages import (
 )
 from worker.reader_watch import ReaderWatch
 from worker.runtime import Runtime
+from worker.undecided import DISK_FULL, Undecided, suspect
 
 _BASE_SECONDS = 600.0
 _BYTES_PER_SECOND = 5_000_000  # decoding many small images, slowly
@@ -23,13 +23,6 @@ _GIBIBYTE = 2**30
 _MEMORY_PER_BYTE = 5  # weights are read, copied into the network, and written again
 _MAX_FILE_BYTES = 32 * _GIBIBYTE
 _RECEIVE_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Undecided:
-    """The file was not looked at to the end, and not through its own fault; `code` says why."""
-
-    code: str
 
 
 Answer = ModelAccepted | DatasetAccepted | Rejection | Undecided
@@ -67,7 +60,7 @@ def read_in_child(runtime: Runtime, order: IngestOrder, watch: ReaderWatch) -> A
     if reason == "timed_out" or status == -signal.SIGXCPU:
         return _TIMED_OUT
     # Killed, not crashed: perhaps for the memory that others take. It is tried again.
-    return Undecided("reader_killed") if status == -signal.SIGKILL else _CRASHED
+    return suspect("reader_killed") if status == -signal.SIGKILL else _CRASHED
 
 
 def _listen(child: Child) -> Answer | None:
@@ -83,8 +76,8 @@ def _listen(child: Child) -> Answer | None:
                 answer = message
             case Rejected():
                 answer = Rejection(message.code, message.message, message.details)
-            case Failed():
-                answer = Undecided(message.code)
+            case Failed(code=code):
+                answer = Undecided(code) if code == DISK_FULL else suspect(code)
             case _:
                 pass  # nothing that a reader has to say
 

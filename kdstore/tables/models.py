@@ -38,8 +38,10 @@ class Model(Base):
     sha256: Mapped[str | None] = mapped_column(String(64), index=True)  # of that object
     size_bytes: Mapped[int | None] = mapped_column(BigInteger)
     validation_number: Mapped[int] = mapped_column(default=0)  # counts claims, never goes back
-    validations_lost: Mapped[int] = mapped_column(default=0)
+    validations_lost: Mapped[int] = mapped_column(default=0)  # perhaps by the file's own doing
+    reading_number: Mapped[int | None]  # of the validation whose reader is at the file
     lease_expires_at: Mapped[datetime | None]
+    claimable_at: Mapped[datetime | None]  # set while the next try is put off
     created_at: Mapped[datetime]
     published_at: Mapped[datetime]  # when its message was last sent, as far as we know
     decided_at: Mapped[datetime | None]

@@ -29,7 +29,10 @@ from migrations.commands import VERSIONS, create_revision
 from tests.kdstore.holdings import Holdings
 
 FIRST_REVISION = "6d0c1f7a92be"
-ADDED_SINCE = {"wanted_device", "num_processes", "memory_bytes", "max_processes", "served_at"}
+ADDED_SINCE = {
+    "wanted_device", "num_processes", "memory_bytes", "max_processes", "served_at",
+    "reading_number", "claimable_at",
+}  # fmt: skip
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -1,27 +1,41 @@
 """Strangers' checkpoints and datasets end as ready, rejected with a reason, or left to a retry."""
 
+import errno
 import io
 import pickle
 import threading
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
+from sqlalchemy import update
 
 from kdcore.catalog.layer_shapes import layer_shapes
 from kdcore.models import build_network
 from kdcore.spec import ImageInput, Mlp, NetworkDescription, parse_network
 from kdstore import datasets
-from kdstore.db import SessionFactory, transaction
+from kdstore.db import SessionFactory, now, transaction
+from kdstore.errors import StorageUnavailable
 from kdstore.objects import ObjectStore
+from kdstore.objects.opening import open_store
 from kdstore.queue import VALIDATE_MODEL
-from tests.worker.jobs_on_digits import JobBook, both_databases, open_book, small_job, wait_until
+from kdstore.tables import Model
+from tests.worker.jobs_on_digits import (
+    TIMEOUT_SECONDS,
+    JobBook,
+    both_databases,
+    open_book,
+    small_job,
+    wait_until,
+)
 from tests.worker.strangers import Strangers, two_class_npz, zip_of_text
 from tests.worker.worker_in_process import Outbox
 from worker.ingest import validate
 from worker.runtime import Runtime
 from worker.supervisor import run_next
+from worker.sweeper import sweep
 
 DESCRIPTION = NetworkDescription(
     architecture=Mlp(hidden=(16,)),
@@ -45,6 +59,13 @@ def as_pth(weights: dict[str, torch.Tensor]) -> bytes:
     file = io.BytesIO()
     torch.save(weights, file)
     return file.getvalue()
+
+
+def validate_now(runtime: Runtime, model_id: str) -> None:
+    """Validate a model, whose next try may be put off, without waiting for that."""
+    with transaction(runtime.session_factory) as session:
+        session.execute(update(Model).values(claimable_at=now(session)))
+    validate(runtime, "model", model_id)
 
 
 class TestModels:
@@ -121,15 +142,43 @@ class TestModels:
         assert model.description is not None
         assert model.description["class_names"] == [str(digit) for digit in range(10)]
 
-    def test_upload_whose_object_is_gone_is_left_to_another_try(
+    def test_upload_whose_object_is_gone_waits_for_it_to_come_back(
         self, runtime: Runtime, strangers: Strangers, weights: dict[str, torch.Tensor]
     ) -> None:
         model_id = strangers.model(save_safetensors(weights))
-        runtime.objects.delete_prefix("blobs")
-        validate(runtime, "model", model_id)
+        (key,) = runtime.objects.list_keys("blobs")
+        data = runtime.objects.get_bytes(key)
+        runtime.objects.delete(key)
+        for _ in range(4):
+            validate_now(runtime, model_id)
+            model = strangers.read_model(model_id)
+            assert (model.status, model.lease_expires_at) == ("validating", None)
+        runtime.objects.put_bytes(key, data)
+        validate_now(runtime, model_id)
+        assert strangers.read_model(model_id).status == "ready"
+
+    def test_upload_whose_bytes_have_changed_is_rejected_with_that(
+        self, runtime: Runtime, strangers: Strangers
+    ) -> None:
+        model_id = strangers.model(b"GGUF" + bytes(64))
+        for key in runtime.objects.list_keys("blobs"):
+            runtime.objects.put_bytes(key, b"GGUF" + bytes(63) + b"1")
+        for _ in range(3):
+            validate_now(runtime, model_id)
+        problem = strangers.read_model(model_id).problem
+        assert problem is not None
+        assert problem["code"] == "input_damaged"
+
+    def test_row_tells_while_a_reader_is_at_the_file(
+        self, runtime: Runtime, strangers: Strangers, weights: dict[str, torch.Tensor]
+    ) -> None:
+        model_id = strangers.model(save_safetensors(weights))
+        validation = threading.Thread(target=validate, args=(runtime, "model", model_id))
+        validation.start()
+        wait_until(lambda: strangers.read_model(model_id).reading_number == 1)
+        validation.join()
         model = strangers.read_model(model_id)
-        assert model.status == "validating"
-        assert model.lease_expires_at is not None
+        assert (model.status, model.reading_number) == ("ready", None)
 
     def test_second_message_of_a_decided_model_changes_nothing(
         self, runtime: Runtime, strangers: Strangers
@@ -156,6 +205,78 @@ class TestModels:
         validation.join()
         model = strangers.read_model(model_id)
         assert (model.status, model.lease_expires_at) == ("validating", None)
+        assert outbox.sent == [(VALIDATE_MODEL, model_id)]
+
+
+class StoreThatIsAway(ObjectStore):
+    """A store that cannot be read while it is away, nor while the disk here is full."""
+
+    is_away = True
+    is_full = False
+
+    def download(self, key: str, path: Path) -> str:
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        if self.is_away:
+            raise StorageUnavailable("away", key=key)
+        return super().download(key, path)
+
+
+class TestFailuresOfTheSystem:
+    @pytest.fixture
+    def object_store(self) -> StoreThatIsAway:
+        return StoreThatIsAway(open_store("memory://"))
+
+    @pytest.fixture(autouse=True)
+    def _short_patience(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("worker.ingest._FETCH_SECONDS", 0.3)
+
+    @both_databases
+    @pytest.mark.parametrize("is_full", [False, True], ids=["storage away", "disk full"])
+    def test_good_model_outlives_as_many_as_come(
+        self,
+        runtime: Runtime,
+        strangers: Strangers,
+        weights: dict[str, torch.Tensor],
+        object_store: StoreThatIsAway,
+        is_full: bool,
+    ) -> None:
+        model_id = strangers.model(save_safetensors(weights))
+        object_store.is_full = is_full
+        for number in range(1, 6):
+            validate_now(runtime, model_id)
+            sweep(runtime)
+            model = strangers.read_model(model_id)
+            assert (model.status, model.validation_number) == ("validating", number)
+        object_store.is_away = object_store.is_full = False
+        validate_now(runtime, model_id)
+        assert strangers.read_model(model_id).status == "ready"
+
+    def test_storage_that_is_away_for_a_moment_is_waited_for(
+        self,
+        runtime: Runtime,
+        strangers: Strangers,
+        weights: dict[str, torch.Tensor],
+        object_store: StoreThatIsAway,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("worker.ingest._FETCH_SECONDS", TIMEOUT_SECONDS)
+        model_id = strangers.model(save_safetensors(weights))
+        validation = threading.Thread(target=validate, args=(runtime, "model", model_id))
+        validation.start()
+        wait_until(lambda: strangers.read_model(model_id).lease_expires_at is not None)
+        object_store.is_away = False
+        validation.join()
+        assert strangers.read_model(model_id).status == "ready"
+
+    def test_worker_that_stops_while_storage_is_away_hands_its_validation_back(
+        self, runtime: Runtime, strangers: Strangers, outbox: Outbox
+    ) -> None:
+        model_id = strangers.model(b"GGUF" + bytes(64))
+        runtime.stopping.set()
+        validate(runtime, "model", model_id)
+        model = strangers.read_model(model_id)
+        assert (model.lease_expires_at, model.claimable_at) == (None, None)
         assert outbox.sent == [(VALIDATE_MODEL, model_id)]
 
 

@@ -16,9 +16,10 @@ from PIL import Image
 from kdstore.validation import Rejection, ValidationFence
 from worker.child import Child
 from worker.messages import BuiltinOrder, DatasetAccepted, DatasetOrder, IngestLimits
-from worker.reader import Undecided, limits_for, read_in_child
+from worker.reader import limits_for, read_in_child
 from worker.reader_watch import ReaderWatch
 from worker.runtime import Runtime
+from worker.undecided import Undecided, suspect
 
 FENCE = ValidationFence("dataset", "dts_1", 1)
 
@@ -102,7 +103,7 @@ def test_reader_that_crashes_has_its_file_rejected(runtime: Runtime, tmp_path: P
 def test_reader_killed_from_outside_decides_nothing(runtime: Runtime, tmp_path: Path) -> None:
     with KillingWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, digits(tmp_path), watch)
-    assert answer == Undecided("reader_killed")
+    assert answer == suspect("reader_killed")
 
 
 def test_reader_is_killed_when_the_worker_stops(runtime: Runtime, tmp_path: Path) -> None:
@@ -178,7 +179,7 @@ def test_large_images_are_decoded_by_processes_beside_the_reader(
 def test_decoder_killed_from_outside_decides_nothing(runtime: Runtime, tmp_path: Path) -> None:
     with DecoderKillingWatch(runtime, FENCE) as watch:
         answer = read_in_child(runtime, photographs(tmp_path), watch)
-    assert answer == Undecided("decoder_killed")
+    assert answer == suspect("decoder_killed")
 
 
 def test_dataset_larger_than_the_installation_takes_is_refused(
