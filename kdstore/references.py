@@ -32,18 +32,19 @@ def is_content(key: str) -> bool:
     return _CONTENT.fullmatch(key) is not None
 
 
+def is_ours(key: str) -> bool:
+    """Tell whether an object has a name of one of the three kinds: others are never touched."""
+    return any(pattern.fullmatch(key) for pattern in (_PART, _OF_ATTEMPT, _CONTENT))
+
+
 def orphans_among(session: Session, keys: Sequence[str]) -> list[str]:
     """Find those of `keys` that nothing refers to, in their order; a few hundred at once."""
-    known = [key for key in keys if _is_known(key)]
+    known = [key for key in keys if is_ours(key)]
     if not known:
         return []
     kept = _referred(session, known) | _of_pending_uploads(session, known)
     kept |= _of_owning_attempts(session, known)
     return [key for key in known if key not in kept]
-
-
-def _is_known(key: str) -> bool:
-    return any(pattern.fullmatch(key) for pattern in (_PART, _OF_ATTEMPT, _CONTENT))
 
 
 def _referred(session: Session, keys: Sequence[str]) -> set[str]:

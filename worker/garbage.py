@@ -14,11 +14,13 @@ from sqlalchemy.orm import Session
 from kdstore import condemned, retention
 from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.objects import ObjectStore
-from kdstore.references import orphans_among
+from kdstore.references import is_ours, orphans_among
 from kdstore.settings import Settings
 
 _AT_ONCE = 100
 _MOST_CONDEMNED = 10_000
+# A write at work grows more often than that, however slow its sender is.
+_LONGEST_PAUSE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Collected:
     history_of: tuple[str, ...]
     jobs: tuple[str, ...]
     uploads: tuple[str, ...]
+    unfinished: tuple[str, ...]
     condemned: tuple[str, ...]
     deleted: tuple[str, ...]
 
@@ -59,6 +62,7 @@ class Collector:
             history_of=self._forget(retention.forget_history, keep.keep_history_seconds),
             jobs=self._forget(retention.forget_jobs, keep.keep_jobs_seconds),
             uploads=self._forget(retention.forget_unused_uploads, keep.keep_unused_uploads_seconds),
+            unfinished=self._drop_unfinished(),
             condemned=self._condemn(),
             deleted=self._delete(),
         )
@@ -73,6 +77,21 @@ class Collector:
             if self.is_dry_run or len(found) < limit:
                 break
         return tuple(forgotten)
+
+    def _drop_unfinished(self) -> tuple[str, ...]:
+        """Delete what killed processes have left of their writes into a local folder."""
+        grace_seconds = max(self.settings.orphan_grace_seconds, _LONGEST_PAUSE_SECONDS)
+        with reading(self.session_factory) as session:
+            oldest = now(session) - timedelta(seconds=grace_seconds)
+        dropped: list[str] = []
+        for write in self.objects.unfinished_writes():
+            if self.should_stop():
+                break
+            if write.modified_at <= oldest and is_ours(write.key):
+                if not self.is_dry_run:
+                    self.objects.drop_unfinished(write)
+                dropped.append(write.key)
+        return tuple(dropped)
 
     def _condemn(self) -> tuple[str, ...]:
         """Look through all of storage for orphans that are not new."""

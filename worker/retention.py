@@ -88,6 +88,7 @@ def _by_kind(collected: Collected) -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("history forgotten", collected.history_of),
         ("job forgotten", collected.jobs),
         ("upload forgotten", collected.uploads),
+        ("unfinished write deleted", collected.unfinished),
         ("object condemned", collected.condemned),
         ("object deleted", collected.deleted),
     )

@@ -17,6 +17,7 @@ from kdstore.errors import ObjectNotFound
 from kdstore.objects.durable import sync_to_disk
 from kdstore.objects.failures import Failures
 from kdstore.objects.opening import Store, open_store
+from kdstore.objects.unfinished import UnfinishedWrite, unfinished_writes_in
 
 CHUNK_BYTES = 1024 * 1024
 _MULTIPART_BYTES = 5 * 1024 * 1024  # the smallest part that S3 takes
@@ -203,6 +204,19 @@ class ObjectStore:
                 for batch in obstore.list(self._store, prefix, chunk_size=_LISTED_AT_ONCE)
                 for meta in batch
             }
+
+    def unfinished_writes(self) -> Iterator[UnfinishedWrite]:
+        """Find the writes into a local folder that have not ended; no listing tells of them.
+
+        Clouds have rules of their own for these: there are none here.
+        """
+        return iter(()) if self._folder is None else unfinished_writes_in(self._folder)
+
+    def drop_unfinished(self, write: UnfinishedWrite) -> None:
+        """Delete what a write has left; if it is at work after all, it fails."""
+        if self._folder is not None:
+            with self._failures.translated(write.key):
+                (self._folder / write.key).unlink(missing_ok=True)
 
     def local_path(self, key: str) -> Path | None:
         """Name the file that holds an object, to link or read it in place; None if not local.

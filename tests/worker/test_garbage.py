@@ -1,7 +1,9 @@
 """A round deletes what nobody needs, in its time; nothing that is referred to is ever deleted."""
 
 import itertools
+import os
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +86,54 @@ def test_round_deletes_orphans_and_nothing_else(
     assert _keys(holdings.objects) == needed
     assert _referred(session_factory) <= needed
     assert collect().deleted == ()
+
+
+@pytest.fixture
+def leave_unfinished(settings: Settings) -> Callable[..., Path]:
+    """Call it to leave the file of a write that last grew so long ago."""
+
+    def leave(key: str, *, seconds: float) -> Path:
+        path = Path(settings.objects.removeprefix("file://")) / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"the first half")
+        grown_at = time.time() - seconds
+        os.utime(path, (grown_at, grown_at))
+        return path
+
+    return leave
+
+
+LeaveUnfinished = Callable[..., Path]
+
+
+@pytest.mark.parametrize(
+    "key", ["uploads/u/00001-abc#1", f"blobs/{'e' * 64}#12", "jobs/j/artifacts/1/report.html#2"]
+)
+def test_what_killed_writes_left_is_deleted_after_the_grace(
+    collect: Collect, leave_unfinished: LeaveUnfinished, key: str
+) -> None:
+    path = leave_unfinished(key, seconds=7300)
+    assert collect(orphan_grace_seconds=7400).unfinished == ()
+    assert collect(is_dry_run=True, orphan_grace_seconds=7200).unfinished == (key,)
+    assert path.exists()
+    assert collect(orphan_grace_seconds=7200).unfinished == (key,)
+    assert not path.exists()
+
+
+def test_write_at_work_is_left_alone_however_short_the_grace(
+    collect: Collect, leave_unfinished: LeaveUnfinished
+) -> None:
+    path = leave_unfinished("uploads/u/00001-abc#1", seconds=60)
+    assert collect(orphan_grace_seconds=0).unfinished == ()
+    assert path.exists()
+
+
+def test_file_of_the_operator_is_no_unfinished_write(
+    collect: Collect, leave_unfinished: LeaveUnfinished
+) -> None:
+    path = leave_unfinished("notes/song#1", seconds=10**7)
+    assert collect().unfinished == ()
+    assert path.exists()
 
 
 def test_new_orphans_are_left_alone(holdings: Holdings, collect: Collect) -> None:

@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
 
@@ -108,6 +112,50 @@ def test_stream_that_breaks_leaves_no_file_behind(folder: ObjectStore, tmp_path:
     with pytest.raises(OSError, match="hung up"):
         folder.put_stream("new", broken())
     assert _files(tmp_path) == []
+
+
+_KILLED = """
+import os, signal, sys
+from kdstore.objects import ObjectStore
+
+def chunks():
+    for _ in range(3):
+        yield bytes(1024 * 1024)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+ObjectStore.from_url(sys.argv[1]).put_stream("uploads/u/00001-abc", chunks())
+"""
+
+
+def test_what_a_killed_write_leaves_is_no_object_and_can_be_dropped(
+    folder: ObjectStore, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-c", _KILLED, f"file://{tmp_path}/objects"]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    folder.put_bytes("uploads/u/00002-abc", b"whole")
+    assert list(folder.list_keys("uploads")) == ["uploads/u/00002-abc"]
+    (left,) = folder.unfinished_writes()
+    assert left.key.startswith("uploads/u/00001-abc")
+    assert left.modified_at <= datetime.now(UTC)
+    for _ in range(2):
+        folder.drop_unfinished(left)
+    assert _files(tmp_path / "objects") == [tmp_path / "objects" / "uploads/u/00002-abc"]
+
+
+def test_write_that_was_dropped_while_at_work_leaves_no_object(folder: ObjectStore) -> None:
+    def chunks() -> Iterator[bytes]:
+        for _ in range(3):
+            yield bytes(1024 * 1024)
+        for write in folder.unfinished_writes():
+            folder.drop_unfinished(write)
+
+    with pytest.raises(OSError, match="aborted"):
+        folder.put_stream("uploads/u/00001-abc", chunks())
+    assert not folder.exists("uploads/u/00001-abc")
+
+
+def test_memory_has_no_unfinished_writes() -> None:
+    assert list(ObjectStore.from_url("memory://").unfinished_writes()) == []
 
 
 def test_objects_are_made_of_objects(objects: ObjectStore) -> None:
