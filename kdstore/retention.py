@@ -1,8 +1,8 @@
 """Retention: what is forgotten once it is old enough, never what a model or a job still needs.
 
 Rows go here; the objects that they referred to are orphans then, and `kdstore.condemned` has the
-say on those. Every function handles at most `limit` jobs or uploads in the caller's transaction,
-locks them first, and says which it handled: call it again while it handles that many.
+say on those. Every function handles at most `limit` jobs, uploads or workers in the caller's
+transaction, locks them first, and says which it handled: call it again while it handles that many.
 """
 
 from collections.abc import Callable, Collection
@@ -27,6 +27,7 @@ from kdstore.tables import (
     MetricPoint,
     Model,
     Upload,
+    Worker,
 )
 from kdstore.transitions import TERMINAL, JobStatus
 
@@ -90,19 +91,48 @@ def forget_unused_uploads(session: Session, *, older_than_seconds: float, limit:
     locked = list(session.scalars(statement))
     # Seen again now that nobody can refer to them any more: `uploads.require_stored` locks too.
     upload_ids = list(session.scalars(select(Upload.id).where(Upload.id.in_(locked), unused)))
-    session.execute(
-        delete(Upload).where(Upload.id.in_(upload_ids)).execution_options(synchronize_session=False)
-    )
+    _delete(session, Upload, upload_ids, by="id")
     return upload_ids
+
+
+def forget_closed_uploads(session: Session, *, older_than_seconds: float, limit: int) -> list[str]:
+    """Forget uploads that were abandoned or have expired, with the rows of their parts.
+
+    Their time counts from their expiry. They never open again, and nothing is made of them.
+    """
+    oldest = now(session) - timedelta(seconds=older_than_seconds)
+    statement = (
+        select(Upload.id)
+        .where(Upload.status.in_(("abandoned", "expired")), Upload.expires_at < oldest)
+        .order_by(Upload.expires_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    upload_ids = list(session.scalars(statement))
+    _delete(session, Upload, upload_ids, by="id")
+    return upload_ids
+
+
+def forget_workers(session: Session, *, older_than_seconds: float, limit: int) -> list[str]:
+    """Forget workers that were last seen that long ago: each has a new name when it starts."""
+    oldest = now(session) - timedelta(seconds=older_than_seconds)
+    statement = (
+        select(Worker.name)
+        .where(Worker.last_seen_at < oldest)
+        .order_by(Worker.last_seen_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    names = list(session.scalars(statement))
+    _delete(session, Worker, names, by="name")
+    return names
 
 
 def delete_jobs(session: Session, job_ids: Collection[str]) -> None:
     """Delete jobs that the caller has locked, with all that belongs to them."""
     for table in OF_JOBS:
         _delete_of_jobs(session, table, job_ids)
-    session.execute(
-        delete(Job).where(Job.id.in_(job_ids)).execution_options(synchronize_session=False)
-    )
+    _delete(session, Job, job_ids, by="id")
 
 
 def _jobs_since(
@@ -132,8 +162,12 @@ def _has(table: type[Base]) -> ColumnElement[bool]:
 
 
 def _delete_of_jobs(session: Session, table: type[Base], job_ids: Collection[str]) -> None:
+    _delete(session, table, job_ids, by="job_id")
+
+
+def _delete(session: Session, table: type[Base], values: Collection[str], *, by: str) -> None:
     session.execute(
         delete(table)
-        .where(table.__table__.c.job_id.in_(job_ids))
+        .where(table.__table__.c[by].in_(values))
         .execution_options(synchronize_session=False)
     )

@@ -19,19 +19,22 @@ from kdstore.settings import Settings
 
 _AT_ONCE = 100
 _MOST_CONDEMNED = 10_000
+_CLOSED_UPLOADS_SECONDS = _WORKERS_SECONDS = 7 * 24 * 3600
 # A write at work grows more often than that, however slow its sender is.
 _LONGEST_PAUSE_SECONDS = 3600
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a round did, or would do: ids of jobs and uploads, keys of objects."""
+    """What a round did, or would do: ids of jobs and uploads, workers' names, keys of objects."""
 
     checkpoints_of: tuple[str, ...]
     artifacts_of: tuple[str, ...]
     history_of: tuple[str, ...]
     jobs: tuple[str, ...]
     uploads: tuple[str, ...]
+    closed_uploads: tuple[str, ...]
+    workers: tuple[str, ...]
     unfinished: tuple[str, ...]
     condemned: tuple[str, ...]
     deleted: tuple[str, ...]
@@ -62,6 +65,8 @@ class Collector:
             history_of=self._forget(retention.forget_history, keep.keep_history_seconds),
             jobs=self._forget(retention.forget_jobs, keep.keep_jobs_seconds),
             uploads=self._forget(retention.forget_unused_uploads, keep.keep_unused_uploads_seconds),
+            closed_uploads=self._forget(retention.forget_closed_uploads, _CLOSED_UPLOADS_SECONDS),
+            workers=self._forget(retention.forget_workers, _WORKERS_SECONDS),
             unfinished=self._drop_unfinished(),
             condemned=self._condemn(),
             deleted=self._delete(),

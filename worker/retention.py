@@ -88,6 +88,8 @@ def _by_kind(collected: Collected) -> tuple[tuple[str, tuple[str, ...]], ...]:
         ("history forgotten", collected.history_of),
         ("job forgotten", collected.jobs),
         ("upload forgotten", collected.uploads),
+        ("closed upload forgotten", collected.closed_uploads),
+        ("worker forgotten", collected.workers),
         ("unfinished write deleted", collected.unfinished),
         ("object condemned", collected.condemned),
         ("object deleted", collected.deleted),

@@ -6,9 +6,20 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select, update
 
-from kdstore import retention
+from kdstore import retention, uploads, workers
+from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory, now, reading, transaction
-from kdstore.tables import Artifact, Base, Checkpoint, Event, Job, JobReport, Upload
+from kdstore.tables import (
+    Artifact,
+    Base,
+    Checkpoint,
+    Event,
+    Job,
+    JobReport,
+    Upload,
+    UploadPart,
+    Worker,
+)
 from tests.kdstore.holdings import Holdings
 
 DAY_SECONDS = 86_400.0
@@ -35,7 +46,8 @@ def age(session_factory: SessionFactory) -> Callable[[], None]:
         with transaction(session_factory) as session:
             past = now(session) - timedelta(days=2)
             session.execute(update(Job).values(updated_at=past))
-            session.execute(update(Upload).values(stored_at=past))
+            session.execute(update(Upload).values(stored_at=past, expires_at=past))
+            session.execute(update(Worker).values(last_seen_at=past))
 
     return age
 
@@ -147,3 +159,52 @@ def test_uploads_that_nothing_was_made_of_are_forgotten(
     age()
     assert forget(retention.forget_unused_uploads) == [unused]
     assert _count(session_factory, Upload) == 2
+
+
+def test_closed_uploads_are_forgotten_with_the_rows_of_their_parts(
+    holdings: Holdings,
+    forget: Forgotten,
+    age: Callable[[], None],
+    session_factory: SessionFactory,
+) -> None:
+    expired, _ = holdings.pending_upload()
+    age()
+    with transaction(session_factory) as session:
+        assert uploads.sweep_expired(session) == (expired,)
+    abandoned, _ = holdings.pending_upload()
+    holdings.abandon(abandoned)
+    stored, _ = holdings.stored_upload()
+    assert forget(retention.forget_closed_uploads) == [expired]
+    age()
+    pending, _ = holdings.pending_upload()
+    assert forget(retention.forget_closed_uploads) == [abandoned]
+    assert forget(retention.forget_closed_uploads) == []
+    with reading(session_factory) as session:
+        assert set(session.scalars(select(Upload.id))) == {stored, pending}
+        assert session.scalars(select(UploadPart.upload_id)).all() == [pending]
+
+
+def test_upload_that_waits_for_its_parts_is_not_forgotten(
+    holdings: Holdings, forget: Forgotten, age: Callable[[], None]
+) -> None:
+    holdings.pending_upload()
+    age()
+    assert forget(retention.forget_closed_uploads) == []
+
+
+def test_workers_that_are_gone_are_forgotten_a_few_at_a_time(
+    forget: Forgotten, age: Callable[[], None], session_factory: SessionFactory
+) -> None:
+    def see(name: str) -> None:
+        with transaction(session_factory) as session:
+            workers.seen(session, name=name, device="cpu", capacity=Capacity("cpu", 1, None))
+
+    for name in ("w0", "w1", "w2"):
+        see(name)
+    assert forget(retention.forget_workers) == []
+    age()
+    see("w1")
+    gone = forget(retention.forget_workers, limit=1) + forget(retention.forget_workers, limit=1)
+    assert sorted(gone) == ["w0", "w2"]
+    with reading(session_factory) as session:
+        assert session.scalars(select(Worker.name)).all() == ["w1"]

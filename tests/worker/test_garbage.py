@@ -5,20 +5,29 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from kdstore import condemned, retention, uploads
-from kdstore.db import SessionFactory, make_engine, make_session_factory, reading, transaction
+from kdstore import condemned, retention, uploads, workers
+from kdstore.capacity import Capacity
+from kdstore.db import (
+    SessionFactory,
+    make_engine,
+    make_session_factory,
+    now,
+    reading,
+    transaction,
+)
 from kdstore.errors import ObjectCondemned
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
-from kdstore.tables import Artifact, Checkpoint, Dataset, Model, Upload
+from kdstore.tables import Artifact, Checkpoint, Dataset, Model, Upload, Worker
 from kdstore.upload_bytes import Assembly, StoredBlob, blob_key
 from tests.kdstore.holdings import Holdings, digest_of
 from tests.worker.jobs_on_digits import both_databases
@@ -169,6 +178,24 @@ def test_what_policy_forgets_leaves_storage(
     assert len(collected.uploads) == 1
     assert len(collected.deleted) == 4
     assert _keys(holdings.objects) == set()
+
+
+@both_databases
+def test_round_forgets_closed_uploads_and_gone_workers_after_a_week(
+    holdings: Holdings, collect: Collect, session_factory: SessionFactory
+) -> None:
+    closed, _ = holdings.pending_upload()
+    holdings.abandon(closed)
+    with transaction(session_factory) as session:
+        workers.seen(session, name="gone", device="cpu", capacity=Capacity("cpu", 1, None))
+    for days, expected in ((6, ()), (8, ("gone", closed))):
+        with transaction(session_factory) as session:
+            past = now(session) - timedelta(days=days)
+            session.execute(update(Upload).values(expires_at=past))
+            session.execute(update(Worker).values(last_seen_at=past))
+        for is_dry_run in (True, False):
+            collected = collect(is_dry_run=is_dry_run)
+            assert (*collected.workers, *collected.closed_uploads) == expected
 
 
 @both_databases
