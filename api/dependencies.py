@@ -87,7 +87,10 @@ def get_reader(request: Request, credentials: Credentials) -> Iterator[Reader]:
 
 
 opened_reader = contextmanager(get_reader)
-"""Do as `get_reader` within a route: one step on one thread, for what is asked for most often."""
+"""Do as `get_reader` within a route: one step on one thread, for what is asked for most often.
+
+Also where an object is read afterwards, which may take long: no transaction is open meanwhile.
+"""
 
 
 def get_viewer(request: Request, credentials: Credentials) -> Principal:
@@ -165,6 +168,8 @@ def _queueing(tracing: Tracing, message: Message) -> AbstractContextManager[Span
 # wait for one another.
 _MAX_READERS = 16
 _MAX_WRITERS = 8
+# While object storage is slow or away, who waits for it must leave threads (40) to all others.
+_MAX_IN_STORAGE = 16
 
 ReaderDependency = Annotated[
     Reader, Depends(get_reader, scope="function", max_concurrency=_MAX_READERS)
@@ -172,6 +177,15 @@ ReaderDependency = Annotated[
 WriterDependency = Annotated[
     Writer, Depends(get_writer, scope="function", max_concurrency=_MAX_WRITERS)
 ]
+
+
+def get_turn() -> Iterator[None]:
+    """Take a turn among those who wait for object storage."""
+    yield
+
+
+STORAGE_TURN: Final = Depends(get_turn, scope="function", max_concurrency=_MAX_IN_STORAGE)
+"""For routes that read an object; they hold no transaction while they do: see `opened_reader`."""
 ViewerDependency = Annotated[Principal, Depends(get_viewer)]
 MemberDependency = Annotated[Principal, Depends(get_member)]
 

@@ -8,7 +8,13 @@ from starlette.responses import Response
 
 from api.datasets import service
 from api.datasets.schemas import DatasetCreate, DatasetRead
-from api.dependencies import ReaderDependency, WriterDependency
+from api.dependencies import (
+    STORAGE_TURN,
+    Credentials,
+    ReaderDependency,
+    WriterDependency,
+    opened_reader,
+)
 from api.errors import InputsUnusable
 from api.idempotency import Created, CreatingRequestDependency
 from api.openapi import errors_of
@@ -109,16 +115,18 @@ def get_dataset(dataset_id: DatasetId, reader: ReaderDependency, request: Reques
     response_class=Response,
     summary="Look at one class",
     responses=errors_of(DatasetNotFound, StorageUnavailable) | _PNG,
+    dependencies=[STORAGE_TURN],
 )
 def get_dataset_thumbnail(
     dataset_id: DatasetId,
     number: Annotated[int, Path(ge=0, le=100_000, description="From 0.")],
-    reader: ReaderDependency,
+    credentials: Credentials,
     request: Request,
 ) -> Response:
     """Give a small picture of one class, as a PNG."""
-    object_key = service.thumbnail_key(
-        reader.session, workspace_id=reader.workspace_id, dataset_id=dataset_id, number=number
-    )
+    with opened_reader(request, credentials) as reader:
+        object_key = service.thumbnail_key(
+            reader.session, workspace_id=reader.workspace_id, dataset_id=dataset_id, number=number
+        )
     picture = state_of(request).objects.get_bytes(object_key)
     return reply_bytes(request, picture, media_type="image/png")

@@ -58,7 +58,8 @@ def glance(session: Session, place: Place) -> Glance:
         limit=EVENTS_AT_ONCE,
     )
     found = tuple(_message(row) for row in rows)
-    everything = bool(found) and found[-1].number >= job.event_count
+    # A short page is all there is: the job was read first, and its history may be forgotten.
+    everything = len(rows) < EVENTS_AT_ONCE or found[-1].number >= job.event_count
     return Glance(found, _progress(job), is_over=everything and job.status in jobs.TERMINAL)
 
 

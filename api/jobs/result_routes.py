@@ -7,7 +7,7 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.dependencies import ReaderDependency
+from api.dependencies import STORAGE_TURN, Credentials, ReaderDependency, opened_reader
 from api.downloads import serve
 from api.errors import RangeUnsatisfiable
 from api.jobs import examples, results
@@ -17,7 +17,12 @@ from api.replies import reply, reply_bytes
 from api.schemas import JobId, ListOf
 from api.state import state_of
 from kdcore.report import Report
-from kdstore.errors import ArtifactNotFound, JobNotFound, ReportNotFound, StorageUnavailable
+from kdstore.errors import (
+    ArtifactNotFound,
+    JobNotFound,
+    ReportNotFound,
+    StorageUnavailable,
+)
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 
@@ -78,11 +83,12 @@ def list_job_artifacts(job_id: JobId, reader: ReaderDependency, request: Request
     response_class=Response,
     summary="Download a file",
     responses=_FILE_ERRORS,
+    dependencies=[STORAGE_TURN],
 )
 def get_job_artifact(
     job_id: JobId,
     name: ArtifactName,
-    reader: ReaderDependency,
+    credentials: Credentials,
     request: Request,
     *,
     direct: Direct = True,
@@ -91,9 +97,10 @@ def get_job_artifact(
 
     Where object storage can sign links, the answer is a redirect (307) to the file there.
     """
-    file = results.find_artifact(
-        reader.session, workspace_id=reader.workspace_id, job_id=job_id, name=name
-    )
+    with opened_reader(request, credentials) as reader:
+        file = results.find_artifact(
+            reader.session, workspace_id=reader.workspace_id, job_id=job_id, name=name
+        )
     state = state_of(request)
     return serve(request, state.objects, file, links=state.links if direct else None)
 
@@ -103,9 +110,13 @@ def get_job_artifact(
     response_class=Response,
     summary="Ask about a file",
     responses=_FILE_ERRORS,
+    dependencies=[STORAGE_TURN],
 )
 def head_job_artifact(
-    job_id: JobId, name: ArtifactName, reader: ReaderDependency, request: Request
+    job_id: JobId,
+    name: ArtifactName,
+    credentials: Credentials,
+    request: Request,
 ) -> Response:
     """Give the headers of a file: size, ETag, digest."""
-    return get_job_artifact(job_id, name, reader, request)
+    return get_job_artifact(job_id, name, credentials, request)

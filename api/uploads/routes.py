@@ -123,6 +123,7 @@ async def put_part(
         UploadNotFound,
         UploadClosed,
         UploadIncomplete,
+        PartSizeMismatch,
         DigestMismatch,
         UploadsBusy,
         StorageUnavailable,

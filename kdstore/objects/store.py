@@ -1,5 +1,6 @@
 """Objects by key in a local folder, memory, S3, GCS or Azure, over obstore."""
 
+import asyncio
 import hashlib
 import os
 import secrets
@@ -118,7 +119,8 @@ class ObjectStore:
                 chunk_size=self._part_bytes,
                 max_concurrency=_PARTS_IN_FLIGHT,
             )
-        self._sync_to_disk(key)
+        # A disk takes milliseconds, or a good part of a second: others go on meanwhile.
+        await asyncio.to_thread(self._sync_to_disk, key)
 
     def head(self, key: str) -> ObjectHead:
         """Read size and ETag."""

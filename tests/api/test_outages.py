@@ -1,5 +1,7 @@
 """PostgreSQL, Redis and S3 go away and come back: 503 with Retry-After, then all is well again."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -63,6 +65,25 @@ class TestStorage:
             monkeypatch.setenv(name, value)
         url = s3_server.environment["POTSTILL_OBJECTS_URL"]
         return settings.model_copy(update={"objects_url": SecretStr(url)})
+
+    @pytest.mark.faults
+    def test_others_are_served_while_many_wait_for_storage_that_is_silent(
+        self, client: Client, rows: Rows, s3_server: S3Server
+    ) -> None:
+        job_id = rows.job()
+        rows.finish(rows.claim(job_id), files={"network.onnx": b"data"})
+        address = f"/v1/jobs/{job_id}/artifacts/network.onnx?direct=false"
+        assert client.get(address).content == b"data"
+        s3_server.freeze()
+        with ThreadPoolExecutor(50) as pool:
+            downloads = [pool.submit(client.get, address) for _ in range(50)]
+            time.sleep(1.0)  # as many as can have begun to wait
+            answers = [client.get(path) for path in ("/v1/jobs", f"/v1/jobs/{job_id}/events")]
+            were_waiting = not any(download.done() for download in downloads)
+            s3_server.thaw()
+        assert [answer.status_code for answer in answers] == [200, 200]
+        assert were_waiting
+        assert {download.result().status_code for download in downloads} == {200}
 
     def test_api_says_that_storage_is_away_and_recovers_by_itself(
         self, client: Client, s3_server: S3Server

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from api.jobs.glances import Glance, Place, SharedGlances
-from kdstore import jobs
+from api.jobs.glances import Glance, Place, SharedGlances, glance
+from kdstore import jobs, retention
 from kdstore.db import SessionFactory, transaction
 from kdstore.errors import JobNotFound
 from tests.api.queries import counting_queries
@@ -43,6 +43,20 @@ def test_places_are_looked_at_apart(rows: Rows, session_factory: SessionFactory)
     behind, ahead = asyncio.run(ask())
     assert [message.number for message in behind.events] == [1]
     assert ahead.events == ()
+
+
+def test_job_whose_history_is_forgotten_is_over(
+    rows: Rows, session_factory: SessionFactory
+) -> None:
+    job_id = rows.job()
+    with transaction(session_factory) as session:
+        jobs.request_cancel(session, workspace_id=rows.workspace_id, job_id=job_id)
+    place = Place(rows.workspace_id, job_id, 0)
+    with transaction(session_factory) as session:
+        assert glance(session, place).is_over
+        assert retention.forget_history(session, older_than_seconds=0.0, limit=10) == [job_id]
+        found = glance(session, place)
+    assert (found.events, found.is_over) == ((), True)
 
 
 def test_look_that_is_old_is_taken_again(rows: Rows, session_factory: SessionFactory) -> None:
