@@ -66,9 +66,18 @@ class Jobs:
         """Go on with a paused job from its checkpoint."""
         return self._ask(job_id, "resume")
 
-    def retry(self, job_id: str) -> Job:
-        """Go on with a failed or cancelled job from its newest checkpoint."""
-        return self._ask(job_id, "retry")
+    def retry(
+        self, job_id: str, *, max_seconds: int | None = None, max_attempts: int | None = None
+    ) -> Job:
+        """Go on with a failed or cancelled job from its newest checkpoint.
+
+        The limits stay as they are where they are not given. A job that has used up its seconds
+        of training needs more of them: they count for all of its attempts.
+        """
+        given = {"max_seconds": max_seconds, "max_attempts": max_attempts}
+        limits = {name: value for name, value in given.items() if value is not None}
+        call = Call("POST", f"v1/jobs/{job_id}/retry", json={"limits": limits} if limits else None)
+        return self._transport.read(call, Job)
 
     def watch(self, job_id: str) -> Iterator[Job]:
         """Give the job now, and each time something about it changes, until it has ended."""

@@ -48,7 +48,7 @@ def _without_a_word(status: int, reason: StopReason | None, *, ran_out_of_memory
     if reason == "timed_out":
         error = JobError(
             code="time_limit_reached",
-            message="The job used up limits.max_seconds; raise it and retry to go on from here.",
+            message="The job used up limits.max_seconds. Retry it with more to go on from here.",
             fault="user",
         )
         return Failure(error, "timed_out")

@@ -1,6 +1,7 @@
 """Routes of jobs: ask for one, read it, stop it, start it again."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Body, Query
@@ -18,7 +19,7 @@ from api.dependencies import (
 from api.errors import InputsUnusable
 from api.idempotency import Created, CreatingRequestDependency
 from api.jobs import examples, service
-from api.jobs.schemas import JobKind, JobRead, JobValidation
+from api.jobs.schemas import JobKind, JobRead, JobRetry, JobValidation
 from api.openapi import errors_of
 from api.replies import reply
 from api.schemas import Cursor, JobId, Limit, ListOf
@@ -35,6 +36,7 @@ JobBody = Annotated[
     JobSpec,
     Body(examples=[examples.DISTILL_REQUEST, examples.TRAIN_REQUEST, examples.EVALUATE_REQUEST]),
 ]
+RetryBody = Annotated[JobRetry | None, Body(examples=[{"limits": {"max_seconds": 172_800}}])]
 Tags = Annotated[
     list[Annotated[str, Query(pattern=r"^[^:]{1,64}:.{0,256}$")]],
     Query(max_length=8, description="`name:value`; only jobs that have every tag given."),
@@ -145,9 +147,13 @@ def resume_job(job_id: JobId, writer: WriterDependency) -> JobRead:
 @router.post(
     "/{job_id}/retry", status_code=202, summary="Retry a job", responses=_TRANSITION_ERRORS
 )
-def retry_job(job_id: JobId, writer: WriterDependency) -> JobRead:
-    """Queue a failed or cancelled job again; it goes on from its newest checkpoint."""
-    return _move(jobs.retry, job_id, writer)
+def retry_job(job_id: JobId, writer: WriterDependency, wish: RetryBody = None) -> JobRead:
+    """Queue a failed or cancelled job again; it goes on from its newest checkpoint.
+
+    One that has used up `limits.max_seconds` needs more of them. What is left out stays.
+    """
+    transition = partial(jobs.retry, limits=wish.limits if wish else None)
+    return _move(transition, job_id, writer)
 
 
 def _move(transition: Callable[..., Job], job_id: str, writer: Writer) -> JobRead:

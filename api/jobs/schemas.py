@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from api.jobs import examples
 from api.schemas import Answer, JsonObject
 from kdcore.errors import Fault
 from kdcore.progress import Stage
 from kdcore.report import Run
+from kdcore.spec import Limits
 from kdstore.jobs import ExitCause, JobStatus
 
 JobKind = Literal["train", "distill", "evaluate"]
@@ -78,6 +79,14 @@ class JobRead(Answer):
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None
+
+
+class JobRetry(BaseModel):
+    """How a job is to be tried again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: Limits = Field(Limits(), description="New ones; what is left out stays as it is.")
 
 
 class NetworkCost(Answer):

@@ -208,7 +208,7 @@ class TrainingLoop:
             raise Interrupted("Asked to stop; a checkpoint was written.", step=self.step)
         if decision == Decision.END_FOR_TIME:
             raise TimeLimitReached(
-                "The job used up limits.max_seconds; raise it and retry to go on from here.",
+                "The job used up limits.max_seconds. Retry it with more to go on from here.",
                 step=self.step,
             )
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from kdcore.spec import AnyJob
+from kdcore.spec import AnyJob, Limits
 from kdstore import events
 from kdstore.db import now
 from kdstore.errors import InvalidTransition
@@ -104,17 +104,28 @@ def resume(session: Session, *, workspace_id: str, job_id: str) -> Job:
     return _move(session, job, _RESUME, wanted="queued")
 
 
-def retry(session: Session, *, workspace_id: str, job_id: str) -> Job:
+def retry(session: Session, *, workspace_id: str, job_id: str, limits: Limits | None = None) -> Job:
     """Queue a failed or cancelled job again with all its attempts granted anew.
 
-    It goes on from its newest checkpoint. Publish after commit.
+    It goes on from its newest checkpoint, under `limits` as far as these were set. Publish after
+    commit.
 
     Raises:
         JobNotFound: no such job in this workspace.
         InvalidTransition: the job neither failed nor was cancelled.
     """
     job = lock(session, workspace_id=workspace_id, job_id=job_id)
-    return _move(session, job, _RETRY, wanted="queued", failures=0)
+    changed = limits.model_dump(exclude_unset=True) if limits else {}
+    raised = {**job.spec.get("limits", {}), **changed}
+    return _move(
+        session,
+        job,
+        _RETRY,
+        wanted="queued",
+        failures=0,
+        spec={**job.spec, "limits": raised},
+        max_attempts=raised.get("max_attempts", job.max_attempts),
+    )
 
 
 def _move(

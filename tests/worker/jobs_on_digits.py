@@ -187,6 +187,11 @@ class JobBook:
         with transaction(self.session_factory) as session:
             jobs.resume(session, workspace_id=self.workspace_id, job_id=job_id)
 
+    def retry(self, job_id: str, *, limits: Limits) -> None:
+        """Have a failed job queued again under these limits."""
+        with transaction(self.session_factory) as session:
+            jobs.retry(session, workspace_id=self.workspace_id, job_id=job_id, limits=limits)
+
 
 def put_digits(session_factory: SessionFactory, objects: ObjectStore, folder: Path) -> None:
     """Have the digits ready, made before in `folder`: what reading them costs is paid once."""

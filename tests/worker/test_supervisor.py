@@ -10,6 +10,7 @@ from functools import partial
 import pytest
 from sqlalchemy import update
 
+from kdcore.spec import Limits
 from kdstore import jobs
 from kdstore.db import SessionFactory, now, transaction
 from kdstore.events import AttemptResumed
@@ -324,6 +325,20 @@ class TestFailures:
         assert (job.status, job.error_code) == ("failed", "time_limit_reached")
         assert book.exit_causes(job_id) == ["timed_out"]
         assert len(book.checkpoints(job_id)) > 0
+
+    def test_job_goes_on_from_its_checkpoint_with_more_time(
+        self, runtime: Runtime, book: JobBook
+    ) -> None:
+        spec = small_job(num_epochs=100_000)
+        limits = spec.limits.model_copy(update={"max_seconds": 1})
+        job_id = book.create(spec.model_copy(update={"limits": limits}))
+        run_next(runtime)
+        newest = book.checkpoints(job_id)[0]
+        book.retry(job_id, limits=Limits(max_seconds=2))
+        run_next(runtime)
+        assert book.exit_causes(job_id) == ["timed_out", "timed_out"]
+        assert book.resumptions(job_id)[0].step == newest.step
+        assert book.checkpoints(job_id)[0].total_steps > newest.total_steps
 
 
 class TestLostAttempt:

@@ -242,6 +242,32 @@ class TestTransitions:
         assert job["error"] is None
         assert ("potstill.train_job", job_id) in messages()
 
+    def test_job_is_retried_under_new_limits(self, client: Client, rows: Rows) -> None:
+        job_id = rows.job()
+        rows.fail(rows.claim(job_id))
+        before = client.get(f"/v1/jobs/{job_id}").json()["spec"]["limits"]
+        wish = {"limits": {"max_seconds": 12_345}}
+        job = client.post(f"/v1/jobs/{job_id}/retry", json=wish).json()
+        assert job["spec"]["limits"] == before | {"max_seconds": 12_345}
+
+    @pytest.mark.parametrize(
+        ("wish", "pointer"),
+        [
+            ({"limits": {"max_seconds": 0}}, "/limits/max_seconds"),
+            ({"limits": {"seconds": 9}}, "/limits/seconds"),
+            ({"max_seconds": 9}, "/max_seconds"),
+        ],
+    )
+    def test_wrong_limits_are_refused_and_nothing_is_queued(
+        self, client: Client, rows: Rows, wish: Any, pointer: str
+    ) -> None:
+        job_id = rows.job()
+        rows.fail(rows.claim(job_id))
+        answer = client.post(f"/v1/jobs/{job_id}/retry", json=wish)
+        assert answer.status_code == 422
+        assert [error["pointer"] for error in answer.json()["errors"]] == [pointer]
+        assert client.get(f"/v1/jobs/{job_id}").json()["status"] == "failed"
+
     @pytest.mark.parametrize("action", ["cancel", "pause", "resume", "retry"])
     def test_succeeded_job_stays(self, client: Client, rows: Rows, action: str) -> None:
         job_id = rows.job()

@@ -146,6 +146,10 @@ class TestSteering:
         scripted.on("POST", f"{JOB_URL}/retry", json_reply(job_document("queued"), 202))
         assert run("cancel", "job_1").out == "job_1 is cancelling.\n"
         assert "job_1 is queued." in run("retry", "job_1").out
+        assert scripted.asked[-1].body == b""
+        run("retry", "job_1", "--max-seconds", "7200", "--max-attempts", "5")
+        wish = {"limits": {"max_seconds": 7200, "max_attempts": 5}}
+        assert json.loads(scripted.asked[-1].body) == wish
 
     def test_ctrl_c_while_watching_leaves_the_job_running(
         self, scripted: ScriptedServer, tmp_path: Path

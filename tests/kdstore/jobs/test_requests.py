@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kdcore.spec import Limits
 from kdstore import events, jobs
 from kdstore.db import SessionFactory, reading, transaction
 from kdstore.errors import InvalidTransition, JobNotFound
@@ -134,6 +135,24 @@ def test_retry_grants_attempts_anew_and_clears_the_error(
         0, None, None, None, None,
     )  # fmt: skip
     assert claim_job(job_id).fence.attempt == 2
+
+
+def test_retry_takes_new_limits_and_keeps_the_others(
+    session_factory: SessionFactory, queue_job: QueueJob, ask: Ask, workspace_id: str
+) -> None:
+    job_id = queue_job(max_attempts=5)
+    before = ask(jobs.request_cancel, job_id).spec
+    with transaction(session_factory) as session:
+        limits = Limits(max_seconds=7)
+        job = jobs.retry(session, workspace_id=workspace_id, job_id=job_id, limits=limits)
+    assert job.spec == before | {"limits": {"max_seconds": 7, "max_attempts": 5}}
+    assert job.max_attempts == 5
+    ask(jobs.request_cancel, job_id)
+    with transaction(session_factory) as session:
+        limits = Limits(max_attempts=9)
+        job = jobs.retry(session, workspace_id=workspace_id, job_id=job_id, limits=limits)
+    assert job.spec["limits"] == {"max_seconds": 7, "max_attempts": 9}
+    assert job.max_attempts == 9
 
 
 def test_retry_keeps_the_checkpoints(
