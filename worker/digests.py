@@ -3,8 +3,20 @@
 import hashlib
 from pathlib import Path
 
+from kdstore.objects import Check, go_on
 
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hex, without holding it in memory."""
+_CHUNK_BYTES = 1024 * 1024
+
+
+def sha256_of(path: Path, *, check: Check = go_on) -> str:
+    """Return the sha256 of a file in hex, without holding it in memory.
+
+    Raises:
+        Exception: whatever `check` raises, which is called at every chunk.
+    """
+    digest = hashlib.sha256()
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(_CHUNK_BYTES):
+            check()
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kdstore.objects import Check, go_on
+
 _POLL_SECONDS = 0.1
 
 
 @contextmanager
-def file_lock(path: Path, *, grows: Path | None = None, patience_seconds: float) -> Iterator[bool]:
+def file_lock(
+    path: Path, *, grows: Path | None = None, patience_seconds: float, check: Check = go_on
+) -> Iterator[bool]:
     """Hold the lock at `path`, or go on without it if its holder does nothing for too long.
 
     A holder that died has no lock any more. One that was frozen keeps it, but what it writes grows
@@ -21,9 +25,10 @@ def file_lock(path: Path, *, grows: Path | None = None, patience_seconds: float)
         path: The lock; the file is there only while it is held.
         grows: What the holder writes, with anything behind its name; others watch it.
         patience_seconds: How long nothing may change.
+        check: Called again and again while it waits; what it raises ends that.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = _acquire(path, patience_seconds=patience_seconds)
+    descriptor = _acquire(path, patience_seconds=patience_seconds, check=check)
     if descriptor is None:
         yield False
         return
@@ -36,7 +41,7 @@ def file_lock(path: Path, *, grows: Path | None = None, patience_seconds: float)
         os.close(descriptor)
 
 
-def _acquire(path: Path, *, patience_seconds: float) -> int | None:
+def _acquire(path: Path, *, patience_seconds: float, check: Check) -> int | None:
     seen: object = None
     changed_at = time.monotonic()
     while True:
@@ -49,6 +54,7 @@ def _acquire(path: Path, *, patience_seconds: float) -> int | None:
             seen, changed_at = found, time.monotonic()
         if time.monotonic() - changed_at > patience_seconds:
             return None
+        check()
         time.sleep(_POLL_SECONDS)
 
 

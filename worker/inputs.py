@@ -10,7 +10,7 @@ from pathlib import Path
 
 from kdcore.errors import KdcoreError
 from kdstore.errors import ObjectNotFound
-from kdstore.objects import ObjectStore
+from kdstore.objects import Check, ObjectStore, go_on
 from worker.digests import sha256_of
 from worker.file_locks import file_lock
 
@@ -42,6 +42,8 @@ class InputCache:
     Files are handed out as hard links, so that what a job uses stays while it uses it. The workers
     of a machine share one folder: files appear whole, and whoever wants what another is fetching
     waits for it. Only where that one is frozen, the same is fetched twice, which is no harm.
+
+    Whatever fetches calls `check` at every chunk and while it waits: what that raises is raised.
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class InputCache:
         self._objects = objects
         self._max_bytes = max_bytes
 
-    def place(self, file: StoredFile, destination: Path) -> None:
+    def place(self, file: StoredFile, destination: Path, *, check: Check = go_on) -> None:
         """Put a stored file at `destination`, from the cache if it is there or about to be.
 
         Raises:
@@ -71,13 +73,16 @@ class InputCache:
         if _taken(entry, destination):
             return
         with file_lock(
-            self._locks / file.sha256, grows=destination, patience_seconds=self._patience_seconds
+            self._locks / file.sha256,
+            grows=destination,
+            patience_seconds=self._patience_seconds,
+            check=check,
         ):
             if not _taken(entry, destination):
-                self.fetch_checked(file, destination)
-                self._keep(destination, entry)
+                self.fetch_checked(file, destination, check=check)
+                self._keep(destination, entry, check=check)
 
-    def fetch(self, object_key: str, destination: Path) -> None:
+    def fetch(self, object_key: str, destination: Path, *, check: Check = go_on) -> None:
         """Put an object at `destination`, past the cache and unchecked: for what is read once.
 
         Raises:
@@ -87,28 +92,28 @@ class InputCache:
         destination.unlink(missing_ok=True)
         local = self._objects.local_path(object_key)
         if local is None or not _linked(local, destination, key=object_key):
-            self._objects.download(object_key, destination)
+            self._objects.download(object_key, destination, check=check)
 
-    def fetch_checked(self, file: StoredFile, destination: Path) -> None:
+    def fetch_checked(self, file: StoredFile, destination: Path, *, check: Check = go_on) -> None:
         """Put a stored file at `destination`, past the cache but checked.
 
         Raises:
             InputDamaged: its bytes do not have the digest.
             StorageError: it cannot be read.
         """
-        self.fetch(file.object_key, destination)
-        if sha256_of(destination) != file.sha256:
+        self.fetch(file.object_key, destination, check=check)
+        if sha256_of(destination, check=check) != file.sha256:
             destination.unlink()
             raise InputDamaged(file.object_key)
 
-    def _keep(self, source: Path, entry: Path) -> None:
+    def _keep(self, source: Path, entry: Path, *, check: Check) -> None:
         """Make room for a file and take it into the cache; one larger than that is not kept."""
         size_bytes = source.stat().st_size
         if size_bytes > self._max_bytes:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
         # One worker at a time: together they would go beyond the bound.
-        with file_lock(self._locks / "keep", patience_seconds=self._patience_seconds):
+        with file_lock(self._locks / "keep", patience_seconds=self._patience_seconds, check=check):
             entries = sorted(self._entries(), key=lambda item: item.used_at)
             excess = sum(item.size_bytes for item in entries) + size_bytes - self._max_bytes
             for item in entries:

@@ -11,6 +11,7 @@ from kdcore.spec import AnyJob, networks_of, parse_network
 from kdstore import datasets, jobs, models
 from kdstore.db import reading
 from kdstore.errors import KdstoreError, ObjectNotFound
+from kdstore.objects import Check
 from kdstore.tables import Checkpoint, Dataset, Model
 from worker.inputs import StoredFile
 from worker.messages import TeacherFiles, TrainOrder
@@ -34,8 +35,12 @@ class InputNotReady(KdstoreError):
         super().__init__(f"{wanted} is {status}. Wait until it is ready, then retry the job.")
 
 
-def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Path) -> TrainOrder:
+def make_order(
+    runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Path, check: Check
+) -> TrainOrder:
     """Put everything that the job needs below `folder`, and write the order.
+
+    Whatever `check` raises while it fetches is raised.
 
     Raises:
         NotFound: a dataset or model is gone.
@@ -43,6 +48,7 @@ def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Pat
         InputDamaged: one is not what it was.
         StorageError: one cannot be read.
     """
+    check()
     with reading(runtime.session_factory) as session:
         dataset, *others = (
             datasets.get(session, workspace_id=claim.workspace_id, dataset_id=dataset_id)
@@ -50,12 +56,12 @@ def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Pat
         )
         teachers = _teachers(session, claim, spec)
         attempts = _attempts(session, claim)
-    dataset_folder = _place_dataset(runtime, dataset, folder / "dataset")
+    dataset_folder = _place_dataset(runtime, dataset, folder / "dataset", check=check)
     transfer_folders = [
-        _place_dataset(runtime, other, folder / "transfer-dataset") for other in others
+        _place_dataset(runtime, other, folder / "transfer-dataset", check=check) for other in others
     ]
     teacher_files = tuple(
-        _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors")
+        _place_teacher(runtime, teacher, folder / f"teacher-{index}.safetensors", check=check)
         for index, teacher in enumerate(teachers)
     )
     order = TrainOrder(
@@ -71,7 +77,7 @@ def make_order(runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Pat
         job_id=claim.fence.job_id,
         attempts=attempts,
     )
-    _place_checkpoints(runtime, claim, order.folder / "checkpoints")
+    _place_checkpoints(runtime, claim, order.folder / "checkpoints", check=check)
     return order
 
 
@@ -123,22 +129,23 @@ def _attempts(session: Session, claim: jobs.Claim) -> tuple[ManifestAttempt, ...
     )
 
 
-def _place_dataset(runtime: Runtime, dataset: Dataset, folder: Path) -> Path:
+def _place_dataset(runtime: Runtime, dataset: Dataset, folder: Path, *, check: Check) -> Path:
     if dataset.status != "ready":
         raise InputNotReady(f"Dataset {dataset.id}", dataset.status)
     for file in datasets.files_of(dataset):
-        runtime.inputs.place(StoredFile(file.object_key, file.sha256), folder / file.name)
+        stored = StoredFile(file.object_key, file.sha256)
+        runtime.inputs.place(stored, folder / file.name, check=check)
     return folder
 
 
-def _place_teacher(runtime: Runtime, model: Model, path: Path) -> TeacherFiles:
+def _place_teacher(runtime: Runtime, model: Model, path: Path, *, check: Check) -> TeacherFiles:
     if model.object_key is None or model.sha256 is None or model.description is None:
         raise InputNotReady(f"Model {model.id}", model.status)
-    runtime.inputs.place(StoredFile(model.object_key, model.sha256), path)
+    runtime.inputs.place(StoredFile(model.object_key, model.sha256), path, check=check)
     return TeacherFiles(description=parse_network(model.description), weights=path)
 
 
-def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path) -> None:
+def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path, *, check: Check) -> None:
     """Fetch the newest checkpoints under the names that kdcore gives them, digests beside them.
 
     Their bytes are checked by kdcore when it reads them; one that is gone is left out, and training
@@ -151,7 +158,7 @@ def _place_checkpoints(runtime: Runtime, claim: jobs.Claim, folder: Path) -> Non
     for checkpoint in list(newest.values())[:_FETCHED_CHECKPOINTS]:
         path = folder / f"checkpoint-{checkpoint.total_steps:010d}.safetensors"
         try:
-            runtime.inputs.fetch(checkpoint.object_key, path)
+            runtime.inputs.fetch(checkpoint.object_key, path, check=check)
         except ObjectNotFound as error:
             _log.warning(
                 "checkpoint is gone",

@@ -28,6 +28,7 @@ from worker.progress import TrainedTime
 from worker.results import summarise
 from worker.retries import retry, write
 from worker.runtime import Runtime
+from worker.stopping import WorkStopped
 from worker.training import train
 from worker.watch import AttemptWatch, StopReason
 
@@ -133,9 +134,11 @@ class Attempt:
         try:
             with self._runtime.scratch.work_folder(name) as folder:
                 outcome = self._train(spec, folder, watch)
-                return self._deliver(outcome) if isinstance(outcome, Finished) else outcome
+                return self._deliver(outcome, watch) if isinstance(outcome, Finished) else outcome
         except AttemptLost:
             raise
+        except WorkStopped:
+            return Stopped(step=0)
         except (InputNotReady, NotFound) as error:
             return failure(error.code, error.message, fault="user")
         except (KdcoreError, StorageError) as error:
@@ -152,12 +155,11 @@ class Attempt:
             for dataset in spec.datasets:
                 ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)
             order = retry(
-                lambda: make_order(runtime, self._claim, spec, folder=folder),
+                lambda: make_order(runtime, self._claim, spec, folder=folder, check=watch.check),
                 abandon=runtime.abandon,
                 max_seconds=_INPUT_RETRY_SECONDS,
             )
-        if watch.reason is not None:
-            return Stopped(step=0)
+        watch.check()
         return train(
             runtime,
             order,
@@ -167,7 +169,7 @@ class Attempt:
             trained=self._trained,
         )
 
-    def _deliver(self, finished: Finished) -> Delivered:
+    def _deliver(self, finished: Finished, watch: AttemptWatch) -> Delivered:
         runtime, fence = self._runtime, self._fence
         write(
             runtime.session_factory,
@@ -175,7 +177,10 @@ class Attempt:
             abandon=runtime.abandon,
         )
         with runtime.tracing.span("upload artifacts", num_files=len(finished.artifacts)):
-            return Delivered(finished, upload_artifacts(runtime, fence, finished.artifacts))
+            artifacts = upload_artifacts(
+                runtime, fence, finished.artifacts, check=watch.check_delivery
+            )
+        return Delivered(finished, artifacts)
 
     def _system_failure(
         self, watch: AttemptWatch, code: str, message: str, *, cause: ExitCause = "system_error"

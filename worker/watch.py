@@ -14,6 +14,7 @@ from kdstore.log import thread_with_log_fields
 from worker.child import Child
 from worker.retries import DATABASE_AWAY
 from worker.runtime import Runtime
+from worker.stopping import WorkStopped
 
 _log = logging.getLogger(__name__)
 
@@ -42,7 +43,8 @@ class AttemptWatch:
         self._runtime = runtime
         self._claim = claim
         self._trained_seconds = trained_seconds
-        self._deadline = time.monotonic() + max_seconds
+        self._max_seconds = max_seconds
+        self._deadline = float("inf")
         self._next_look = self._next_heartbeat = time.monotonic()
         self._status: jobs.JobStatus = "running"
         self._is_lost = False
@@ -67,7 +69,8 @@ class AttemptWatch:
         self._runtime.metrics.attempt_over()
 
     def attach(self, child: Child) -> None:
-        """Watch over this child from now on."""
+        """Watch over this child; its `max_seconds` run from now on."""
+        self._deadline = time.monotonic() + self._max_seconds
         self._child = child
 
     @property
@@ -82,6 +85,24 @@ class AttemptWatch:
         if self._runtime.stopping.is_set():
             return "shutdown"
         return "timed_out" if time.monotonic() > self._deadline else None
+
+    def check(self) -> None:
+        """Raise if the attempt must stop.
+
+        Raises:
+            WorkStopped: `reason` says why.
+        """
+        if self.reason is not None:
+            raise WorkStopped
+
+    def check_delivery(self) -> None:
+        """Raise if what is trained may not be delivered: a shutdown leaves it the grace for that.
+
+        Raises:
+            WorkStopped: `reason` says why.
+        """
+        if self.reason in ("lost", "cancelled", "paused") or self._runtime.abandon.is_set():
+            raise WorkStopped
 
     def _run(self) -> None:
         try:

@@ -15,6 +15,7 @@ import obstore
 from obstore.store import LocalStore, MemoryStore
 
 from kdstore.errors import ObjectNotFound
+from kdstore.objects.checks import Check, CheckedFile, go_on
 from kdstore.objects.durable import sync_to_disk
 from kdstore.objects.failures import Failures
 from kdstore.objects.opening import Store, open_store
@@ -79,14 +80,27 @@ class ObjectStore:
         """Whether storage lets others in by signed links."""
         return not isinstance(self._store, LocalStore | MemoryStore)
 
-    def put_file(self, key: str, path: Path, *, attributes: Attributes | None = None) -> None:
+    def put_file(
+        self,
+        key: str,
+        path: Path,
+        *,
+        attributes: Attributes | None = None,
+        check: Check = go_on,
+    ) -> None:
         """Store a file's bytes, replacing an object of this key.
 
         `attributes` are the headers with which storage answers a signed link; a local folder,
-        which has no links, keeps none.
+        which has no links, keeps none. What `check` raises is raised, and nothing is stored.
         """
-        with path.open("rb") as file:
-            self._put(key, file, attributes=attributes)
+        check()
+        with CheckedFile(path, check) as file:
+            try:
+                self._put(key, file, attributes=attributes)
+            except OSError:
+                if file.raised is None:
+                    raise
+                raise file.raised from None
 
     def put_bytes(self, key: str, data: bytes) -> None:
         """Store a few bytes, replacing an object of this key."""
@@ -164,8 +178,12 @@ class ObjectStore:
         """Read a small object, or a small range of one, at once."""
         return b"".join(self.iter_bytes(key, start=start, end=end))
 
-    def download(self, key: str, path: Path) -> str:
-        """Write an object to a local file, whole or not at all, and return its sha256."""
+    def download(self, key: str, path: Path, *, check: Check = go_on) -> str:
+        """Write an object to a local file, whole or not at all, and return its sha256.
+
+        What `check` raises is raised, and no file is there.
+        """
+        check()
         chunks = self.iter_bytes(key)
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(f"{path.name}.{secrets.token_hex(8)}.partial")
@@ -173,6 +191,7 @@ class ObjectStore:
         try:
             with partial.open("xb") as file:
                 for chunk in chunks:
+                    check()
                     digest.update(chunk)
                     file.write(chunk)
                 file.flush()

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine, text
 from kdcore.report import Report
 from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
-from kdstore.objects import ObjectStore
+from kdstore.objects import ObjectStore, go_on
 from tests.worker.jobs_on_digits import LONG_JOB, JobBook, Trained, small_job, wait_until
 from worker.artifact_uploads import upload_artifacts
 from worker.messages import ArtifactFile, Finished
@@ -129,7 +129,7 @@ def test_job_cancelled_in_the_last_moment_leaves_no_artifact(
         size_bytes=4,
         media_type="text/plain",
     )
-    artifacts = upload_artifacts(runtime, claim.fence, [file])
+    artifacts = upload_artifacts(runtime, claim.fence, [file], check=go_on)
     assert runtime.objects.exists(artifacts[0].object_key)
     book.cancel(job_id)
     finished = Finished(report=report, artifacts=(file,))

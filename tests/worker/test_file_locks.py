@@ -7,7 +7,10 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from worker.file_locks import file_lock
+from worker.stopping import WorkStopped
 
 HOLDER = (
     "import sys, time\n"
@@ -57,6 +60,17 @@ def test_holder_that_writes_nothing_is_waited_for_no_longer(tmp_path: Path) -> N
         with file_lock(path, patience_seconds=0.2) as is_held_too:
             assert not is_held_too
         assert path.exists()  # it is not the second one's to remove
+
+
+def test_waiting_ends_when_the_work_must_stop(tmp_path: Path) -> None:
+    def stop() -> None:
+        raise WorkStopped
+
+    path = tmp_path / "lock"
+    with file_lock(path, patience_seconds=600.0):
+        with pytest.raises(WorkStopped), file_lock(path, patience_seconds=600.0, check=stop):
+            pass
+        assert path.exists()
 
 
 def test_holder_whose_file_grows_is_waited_for(tmp_path: Path) -> None:

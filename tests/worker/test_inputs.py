@@ -11,6 +11,7 @@ from kdstore.errors import ObjectNotFound
 from kdstore.objects import ObjectStore
 from worker.file_locks import file_lock
 from worker.inputs import InputCache, InputDamaged, StoredFile
+from worker.stopping import WorkStopped
 
 
 def store(objects: ObjectStore, data: bytes) -> StoredFile:
@@ -71,6 +72,20 @@ def test_damaged_object_is_refused_and_not_kept(
 def test_missing_object_is_a_typed_error(cache: InputCache, tmp_path: Path) -> None:
     with pytest.raises(ObjectNotFound):
         cache.place(StoredFile("blobs/none", "0" * 64), tmp_path / "teacher")
+
+
+def test_fetch_that_is_stopped_holds_nobody_up(
+    cache: InputCache, objects: ObjectStore, tmp_path: Path
+) -> None:
+    def stop() -> None:
+        raise WorkStopped
+
+    file = store(objects, b"weights")
+    with pytest.raises(WorkStopped):
+        cache.place(file, tmp_path / "teacher", check=stop)
+    cache.place(file, tmp_path / "teacher")
+    assert (tmp_path / "teacher").read_bytes() == b"weights"
+    assert list((tmp_path / "cache-locks").iterdir()) == []
 
 
 def test_longest_unused_file_goes_first_and_a_used_one_stays_with_its_job(

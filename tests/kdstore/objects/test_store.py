@@ -200,6 +200,39 @@ def test_download_writes_the_file_and_tells_its_digest(
     assert _files(target.parent) == [target]
 
 
+class _Patience:
+    """A check that has enough after some calls."""
+
+    def __init__(self, num_calls: int) -> None:
+        self._num_left = num_calls
+
+    def __call__(self) -> None:
+        self._num_left -= 1
+        if self._num_left < 0:
+            raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("num_calls", [0, 2])
+def test_file_that_is_stopped_on_its_way_is_not_stored(
+    objects: ObjectStore, tmp_path: Path, num_calls: int
+) -> None:
+    (tmp_path / "file").write_bytes(bytes(20_000_000))
+    with pytest.raises(ZeroDivisionError):
+        objects.put_file("a/file", tmp_path / "file", check=_Patience(num_calls))
+    assert list(objects.list_keys("a")) == []
+    assert _files(tmp_path / "objects") == []
+
+
+@pytest.mark.parametrize("num_calls", [0, 1])
+def test_download_that_is_stopped_leaves_no_file(
+    objects: ObjectStore, tmp_path: Path, num_calls: int
+) -> None:
+    objects.put_bytes("key", bytes(8_000_000))
+    with pytest.raises(ZeroDivisionError):
+        objects.download("key", tmp_path / "deep" / "file", check=_Patience(num_calls))
+    assert _files(tmp_path / "deep") == []
+
+
 def test_missing_object_is_named_and_leaves_no_download(
     objects: ObjectStore, tmp_path: Path
 ) -> None:
