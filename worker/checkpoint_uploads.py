@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,14 @@ from kdstore.log import thread_with_log_fields
 from kdstore.tracing import Span
 from worker.retries import write
 from worker.runtime import Runtime
+from worker.stopping import WorkStopped
 
 _log = logging.getLogger(__name__)
 
 _FIRST_DELAY_SECONDS = 0.5
 _LONGEST_DELAY_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+_END_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class CheckpointUploads:
         self._waiting: HeldCheckpoint | None = None
         self._is_busy = False
         self._is_closed = False
+        self._is_given_up = False
         self._thread = thread_with_log_fields(self._run, name="checkpoint-uploads")
         self._thread.start()
 
@@ -69,30 +74,38 @@ class CheckpointUploads:
             self._waiting = checkpoint
             self._changed.notify_all()
 
-    def drain(self, *, timeout_seconds: float) -> None:
-        """Wait until the newest checkpoint is recorded, or given up."""
+    def drain(
+        self, *, timeout_seconds: float, should_stop: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Wait until the newest checkpoint is recorded, or given up, or `should_stop` says so."""
         deadline = time.monotonic() + timeout_seconds
         with self._changed:
             while self._waiting is not None or self._is_busy:
                 left = deadline - time.monotonic()
-                if left <= 0 or not self._thread.is_alive():
+                if left <= 0 or should_stop() or not self._thread.is_alive():
                     return
-                self._changed.wait(left)
+                self._changed.wait(min(left, _POLL_SECONDS))
 
-    def close(self) -> None:
-        """Stop: what waits is dropped, what is on its way is finished."""
+    def close(self, *, timeout_seconds: float = 0.0) -> None:
+        """Stop: what waits is dropped, what is on its way has so long, and ends at its next chunk.
+
+        Storage that says nothing holds nobody up: the thread is left to it, and whatever it
+        writes when the attempt is over, the fence refuses.
+        """
         with self._changed:
             self._is_closed = True
             self._waiting = None
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(timeout_seconds)
+        self._is_given_up = True
+        self._thread.join(_END_SECONDS)
 
     def _run(self) -> None:
         while (checkpoint := self._next()) is not None:
             try:
                 with self._span_of(checkpoint.saved):
                     self._store(checkpoint)
-            except AttemptLost:
+            except (AttemptLost, WorkStopped):
                 return  # the watch has seen it, or sees it soon
             except (KdstoreError, SQLAlchemyError, OSError) as error:
                 _log.warning("checkpoint not stored", extra=self._facts(type(error).__name__))
@@ -150,7 +163,7 @@ class CheckpointUploads:
         delay = _FIRST_DELAY_SECONDS
         while True:
             try:
-                return self._runtime.objects.put_file(key, path)
+                return self._runtime.objects.put_file(key, path, check=self._check)
             except StorageUnavailable:
                 with self._changed:
                     is_worthless = self._changed.wait_for(
@@ -159,6 +172,10 @@ class CheckpointUploads:
                 if is_worthless or self._runtime.abandon.is_set():
                     raise
                 delay = min(2 * delay, _LONGEST_DELAY_SECONDS)
+
+    def _check(self) -> None:
+        if self._is_given_up or self._runtime.abandon.is_set():
+            raise WorkStopped
 
     def _facts(self, detail: str) -> dict[str, object]:
         return {"job_id": self._fence.job_id, "attempt": self._fence.attempt, "detail": detail}

@@ -1,5 +1,6 @@
 """One child trains one job: what it tells goes to the relay, how it ends is one outcome."""
 
+import time
 from pathlib import Path
 
 from kdcore.progress import Progress, StageStarted
@@ -24,7 +25,10 @@ from worker.runtime import Runtime
 from worker.stage_spans import StageSpans
 from worker.watch import AttemptWatch
 
+# For the newest checkpoint to be stored: one that the next attempt begins with, and one that is
+# only needed if a delivery fails or a cancelled job is retried.
 _LAST_UPLOAD_SECONDS = 60.0
+_SPARE_UPLOAD_SECONDS = 5.0
 _LAST_STAGE = StageStarted(stage="exporting")
 
 
@@ -47,9 +51,10 @@ def train(
         relay = Relay(runtime, fence, uploads=uploads, trained=trained)
         oom_evidence = OomEvidence()
         last, status = _listen_to_child(runtime, order, relay=relay, watch=watch)
-        if not isinstance(last, Finished):
-            # The next attempt goes on from here, so it is worth waiting for.
-            uploads.drain(timeout_seconds=_drain_seconds(runtime))
+        if isinstance(last, Finished):
+            uploads.close(timeout_seconds=_SPARE_UPLOAD_SECONDS)
+        else:
+            _wait_for_newest(runtime, uploads, watch)
     finally:
         uploads.close()
     return outcome_of(
@@ -106,7 +111,13 @@ def _batch_size(spec: AnyJob) -> int:
     return 0 if isinstance(spec, EvaluateJob) else spec.training.batch_size
 
 
-def _drain_seconds(runtime: Runtime) -> float:
-    if runtime.stopping.is_set():
-        return runtime.settings.stop_grace_seconds / 2
-    return _LAST_UPLOAD_SECONDS
+def _wait_for_newest(runtime: Runtime, uploads: CheckpointUploads, watch: AttemptWatch) -> None:
+    """Wait for the newest checkpoint to be stored, as long as it is worth to whoever asked."""
+    began_at = time.monotonic()
+
+    def is_over() -> bool:
+        if watch.reason == "cancelled" and time.monotonic() - began_at > _SPARE_UPLOAD_SECONDS:
+            return True
+        return watch.reason == "lost" or runtime.abandon.is_set()
+
+    uploads.drain(timeout_seconds=_LAST_UPLOAD_SECONDS, should_stop=is_over)

@@ -1,5 +1,7 @@
 """Checkpoints reach storage whole or not at all, the newest first, also through its bad hours."""
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +35,10 @@ def uploads(runtime: Runtime, fence: jobs.Fence, tmp_path: Path) -> Iterator[Che
 def offer_checkpoint(uploads: CheckpointUploads, folder: Path, step: int) -> None:
     path = folder / f"checkpoint-{step}"
     path.write_bytes(b"state %d" % step)
+    offer_file(uploads, path, step)
+
+
+def offer_file(uploads: CheckpointUploads, path: Path, step: int) -> None:
     held = uploads.hold(
         CheckpointSaved(
             path=str(path),
@@ -128,3 +134,53 @@ def test_lost_attempt_leaves_no_object(
     uploads.close()
     assert book.checkpoints(fence.job_id) == []
     assert list(object_store.list_keys("jobs")) == []
+
+
+def test_upload_that_does_not_move_is_left_to_itself_and_what_it_stores_is_refused(
+    uploads: CheckpointUploads,
+    fence: jobs.Fence,
+    book: JobBook,
+    object_store: ObjectStore,
+    session_factory: SessionFactory,
+    tmp_path: Path,
+) -> None:
+    stuck = tmp_path / "stuck"
+    os.mkfifo(stuck)  # nobody gets further who opens it, until it has a writer
+    offer_file(uploads, stuck, 1)
+    closing = threading.Thread(target=uploads.close, daemon=True)
+    closing.start()
+    closing.join(20.0)
+    is_closed = not closing.is_alive()
+    with transaction(session_factory) as session:
+        jobs.release(session, fence)
+    stuck.open("wb").close()
+    uploads.close()
+    assert is_closed
+    assert book.checkpoints(fence.job_id) == []
+    assert list(object_store.list_keys("jobs")) == []
+
+
+def test_large_upload_ends_at_its_next_chunk_when_the_worker_gives_up(
+    uploads: CheckpointUploads, runtime: Runtime, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    runtime.abandon.set()
+    offer_checkpoint(uploads, tmp_path, 1)
+    uploads.drain(timeout_seconds=60.0)
+    assert list(object_store.list_keys("jobs")) == []
+
+
+def test_waiting_for_the_newest_ends_when_it_must(
+    uploads: CheckpointUploads, object_store: ObjectStore, tmp_path: Path
+) -> None:
+    outage = Outage(object_store)
+    outage.begin()
+    offer_checkpoint(uploads, tmp_path, 1)
+    waiting = threading.Thread(
+        target=uploads.drain,
+        kwargs={"timeout_seconds": 3600.0, "should_stop": lambda: True},
+        daemon=True,
+    )
+    waiting.start()
+    waiting.join(20.0)
+    assert not waiting.is_alive()
+    outage.end()
