@@ -89,7 +89,9 @@ class Settings(BaseSettings):
         description="Between two checkpoints while training; a job may ask for more, by epoch.",
     )
     stop_grace_seconds: PositiveFloat = Field(
-        20.0, description="From the request to stop until a training process is killed."
+        20.0,
+        description="From the request to stop until a training process is killed; its worker then "
+        "has as long again to store a checkpoint, and some seconds to hand the job back.",
     )
     part_size_bytes: PositiveInt = Field(8 * MEBIBYTE, description="Of each part of an upload.")
     max_upload_bytes: PositiveInt = Field(16 * GIBIBYTE, description="Largest upload taken.")

@@ -12,6 +12,7 @@ from kdstore import datasets, models, uploads, validation
 from kdstore.db import reading
 from kdstore.errors import ObjectCondemned, UploadNotStored, ValidationLost
 from kdstore.log import log_fields
+from kdstore.objects import Check
 from kdstore.queue import VALIDATE_DATASET, VALIDATE_MODEL
 from kdstore.tables import Dataset, Model
 from kdstore.validation import Rejection, Subject, ValidationFence
@@ -81,6 +82,7 @@ class Validation:
         with (
             self._runtime.scratch.work_folder(name) as folder,
             ReaderWatch(self._runtime, self._fence) as watch,
+            self._runtime.hand_backs.holding(self._hand_back),
         ):
             decision = self._work(folder, watch)
             if isinstance(decision, Undecided):
@@ -109,7 +111,7 @@ class Validation:
         with reading(runtime.session_factory) as session:
             model = models.read_validating(session, fence)
             source = _source_of_model(session, model)
-        self._fetch(source.file, folder / "source")
+        self._fetch(source.file, folder / "source", check=watch.check)
         order = ModelOrder(
             source=folder / "source",
             declared=self._declared(model, source.description_key),
@@ -119,7 +121,7 @@ class Validation:
         answer = self._read(order, watch)
         match answer:
             case ModelAccepted():
-                ready = store_weights(runtime, answer, order.destination)
+                ready = store_weights(runtime, answer, order.destination, check=watch.check_storing)
                 return lambda session: models.mark_ready(session, fence, ready)
             case Rejection():
                 return lambda session: validation.reject(session, fence, answer)
@@ -140,7 +142,7 @@ class Validation:
 
     def _read_dataset(self, folder: Path, watch: ReaderWatch) -> Decision | Undecided:
         runtime, fence = self._runtime, self._fence
-        order = self._dataset_order(folder)
+        order = self._dataset_order(folder, check=watch.check)
         answer = self._read(order, watch)
         match answer:
             case DatasetAccepted():
@@ -149,6 +151,7 @@ class Validation:
                     order.destination,
                     thumbnails=answer.thumbnails,
                     thumbnail_folder=order.thumbnails,
+                    check=watch.check_storing,
                 )
                 return lambda session: datasets.mark_ready(session, fence, ready)
             case Rejection():
@@ -158,7 +161,7 @@ class Validation:
             case _:
                 return suspect("reader_confused")
 
-    def _dataset_order(self, folder: Path) -> DatasetOrder | BuiltinOrder:
+    def _dataset_order(self, folder: Path, *, check: Check) -> DatasetOrder | BuiltinOrder:
         with reading(self._runtime.session_factory) as session:
             dataset = datasets.read_validating(session, self._fence)
             source = None if dataset.builtin else _source_of_dataset(session, dataset)
@@ -170,7 +173,7 @@ class Validation:
                 limits=limits_for(0),
             )
         path = folder / "source"
-        self._fetch(source, path)
+        self._fetch(source, path, check=check)
         return DatasetOrder(
             source=path,
             format=dataset.format,
@@ -183,8 +186,8 @@ class Validation:
             max_decoders=self._runtime.num_threads,
         )
 
-    def _fetch(self, file: StoredFile, path: Path) -> None:
-        self._patiently(lambda: self._runtime.inputs.fetch_checked(file, path))
+    def _fetch(self, file: StoredFile, path: Path, *, check: Check) -> None:
+        self._patiently(lambda: self._runtime.inputs.fetch_checked(file, path, check=check))
 
     def _patiently(self, action: Callable[[], ResultT]) -> ResultT:
         return retry(action, abandon=self._runtime.stopping, max_seconds=_FETCH_SECONDS)
@@ -200,9 +203,7 @@ class Validation:
         """Leave it to another try: at once if this worker shuts down, else after a while."""
         cause, suspicion = undecided.code, undecided.suspicion
         if suspicion is None and self._runtime.stopping.is_set():
-            self._say("validation handed back")
-            self._write(lambda session: validation.release(session, self._fence))
-            self._runtime.postbox.post(_TASKS[self._fence.subject], self._fence.id)
+            self._hand_back()
             return
         _log.warning("validation put off", extra={"subject_id": self._fence.id, "cause": cause})
         self._write(
@@ -210,6 +211,11 @@ class Validation:
                 session, self._fence, cause=cause, suspicion=suspicion
             )
         )
+
+    def _hand_back(self) -> None:
+        self._say("validation handed back")
+        self._write(lambda session: validation.release(session, self._fence))
+        self._runtime.postbox.post(_TASKS[self._fence.subject], self._fence.id)
 
     def _write(self, action: Decision) -> None:
         write(self._runtime.session_factory, action, abandon=self._runtime.abandon)

@@ -88,6 +88,7 @@ class InputCache:
         Raises:
             StorageError: it cannot be read.
         """
+        check()
         destination.parent.mkdir(parents=True, exist_ok=True)
         destination.unlink(missing_ok=True)
         local = self._objects.local_path(object_key)

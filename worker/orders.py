@@ -11,7 +11,7 @@ from kdcore.spec import AnyJob, networks_of, parse_network
 from kdstore import datasets, jobs, models
 from kdstore.db import reading
 from kdstore.errors import KdstoreError, ObjectNotFound
-from kdstore.objects import Check
+from kdstore.objects import Check, go_on
 from kdstore.tables import Checkpoint, Dataset, Model
 from worker.inputs import StoredFile
 from worker.messages import TeacherFiles, TrainOrder
@@ -36,7 +36,12 @@ class InputNotReady(KdstoreError):
 
 
 def make_order(
-    runtime: Runtime, claim: jobs.Claim, spec: AnyJob, *, folder: Path, check: Check
+    runtime: Runtime,
+    claim: jobs.Claim,
+    spec: AnyJob,
+    *,
+    folder: Path,
+    check: Check = go_on,
 ) -> TrainOrder:
     """Put everything that the job needs below `folder`, and write the order.
 

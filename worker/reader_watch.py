@@ -13,6 +13,7 @@ from kdstore.log import thread_with_log_fields
 from worker.child import Child
 from worker.retries import DATABASE_AWAY
 from worker.runtime import Runtime
+from worker.stopping import WorkStopped
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +67,24 @@ class ReaderWatch:
         if self._deadline is not None and time.monotonic() > self._deadline:
             return "timed_out"
         return "shutdown" if self._runtime.stopping.is_set() else None
+
+    def check(self) -> None:
+        """Raise if the validation must stop.
+
+        Raises:
+            WorkStopped: `reason` says why.
+        """
+        if self.reason is not None:
+            raise WorkStopped
+
+    def check_storing(self) -> None:
+        """Raise if what was read may not be stored: a shutdown leaves it the grace for that.
+
+        Raises:
+            WorkStopped: `reason` says why.
+        """
+        if self._is_lost or self._runtime.abandon.is_set():
+            raise WorkStopped
 
     def _run(self) -> None:
         try:

@@ -33,13 +33,14 @@ _log = logging.getLogger(__name__)
 
 _LOADING_SECONDS = 120.0
 _SIGNAL_SECONDS = 0.5
-# A child is killed after the grace; then its job must still be handed back.
-_AFTER_GRACE_SECONDS = 3.0
-_ABANDON_SECONDS = 1.5
+# A child is killed after the grace; what it left is uploaded for as long again.
+_GRACES = 2
+# Then whatever moves bytes gives up, and hands its job back.
+_ABANDON_SECONDS = 3.0
 
 
 def run_worker(settings: Settings, stop: threading.Event, tracing: Tracing = NO_TRACING) -> bool:
-    """Work until `stop` is set, then hand everything back; True if all ended in time.
+    """Work until `stop` is set, then hand everything back; True if that went well.
 
     Raises:
         SpareFailed: training processes cannot be started here.
@@ -81,14 +82,17 @@ def _work(runtime: Runtime, slots: Mapping[str, Slot], stop: threading.Event) ->
 
 
 def _stop(runtime: Runtime, working: Sequence[Lane | SelfService]) -> bool:
-    """Ask everything to end, and wait for it as long as the grace lasts."""
+    """Ask everything to end, and wait for it; what does not end in time is handed back for it."""
     runtime.postbox.hold()
     runtime.stopping.set()
     stop_consuming()
-    grace_seconds = runtime.settings.stop_grace_seconds
-    has_ended = _join(working, timeout_seconds=grace_seconds + _AFTER_GRACE_SECONDS)
+    has_ended = _join(working, timeout_seconds=_GRACES * runtime.settings.stop_grace_seconds)
     runtime.abandon.set()
-    has_ended = has_ended or _join(working, timeout_seconds=_ABANDON_SECONDS)
+    has_ended = (
+        has_ended
+        or _join(working, timeout_seconds=_ABANDON_SECONDS)
+        or runtime.hand_backs.hand_back_all()
+    )
     runtime.postbox.deliver()
     return has_ended
 

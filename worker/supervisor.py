@@ -125,8 +125,12 @@ class Attempt:
             max_seconds=max(0.0, left_seconds) + _EXTRA_SECONDS,
             trained_seconds=self._trained.seconds,
         )
-        with watch:
+        with watch, self._runtime.hand_backs.holding(self._hand_back):
             self._end(self._work(spec, watch), reason=watch.reason)
+
+    def _hand_back(self) -> None:
+        """End the attempt from another thread, because its own does not in time."""
+        self._end(Stopped(step=0), reason="shutdown")
 
     def _work(self, spec: AnyJob, watch: AttemptWatch) -> Delivered | Stopped | Failure:
         """Do everything but the end; each way in which it can go wrong is an outcome."""

@@ -10,6 +10,7 @@ from kdstore.errors import KdstoreError
 from kdstore.validation import UNREADABLE, Rejection
 from worker.inputs import InputDamaged
 from worker.retries import DATABASE_AWAY
+from worker.stopping import WorkStopped
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,8 @@ def suspect(code: str) -> Undecided:
 def undecided_by(error: Exception) -> Undecided:
     """Say what an error around the reader means for the file."""
     match error:
+        case WorkStopped():
+            return Undecided("stopped")
         case InputDamaged():
             return Undecided(error.code, Rejection(error.code, error.message))
         case KdcoreError() | KdstoreError():

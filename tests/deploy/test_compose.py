@@ -215,7 +215,7 @@ def test_variables_with_defaults_are_documented() -> None:
 @pytest.mark.parametrize("name", ["worker-cpu", "worker-gpu"])
 def test_worker_has_time_to_hand_its_job_back(name: str) -> None:
     grace_seconds = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
-    assert grace_seconds >= Settings().stop_grace_seconds + 10
+    assert grace_seconds >= 2 * Settings().stop_grace_seconds + 10
 
 
 @each_service

@@ -267,7 +267,7 @@ def test_worker_must_show_itself_before_a_roll_out_goes_on() -> None:
 def test_worker_has_time_to_hand_its_job_back() -> None:
     (worker,) = (each for each in WORKLOADS if each["metadata"]["name"] == "worker")
     grace_seconds = pod_of(worker)["terminationGracePeriodSeconds"]
-    assert grace_seconds >= Settings().stop_grace_seconds + 10
+    assert grace_seconds >= 2 * Settings().stop_grace_seconds + 10
 
 
 def test_gpu_workers_ask_for_a_gpu_on_nodes_that_have_one() -> None:

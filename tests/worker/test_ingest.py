@@ -18,7 +18,7 @@ from kdcore.spec import ImageInput, Mlp, NetworkDescription, parse_network
 from kdstore import datasets
 from kdstore.db import SessionFactory, now, transaction
 from kdstore.errors import StorageUnavailable
-from kdstore.objects import ObjectStore
+from kdstore.objects import Check, ObjectStore, go_on
 from kdstore.objects.opening import open_store
 from kdstore.queue import VALIDATE_MODEL
 from kdstore.tables import Model
@@ -214,12 +214,12 @@ class StoreThatIsAway(ObjectStore):
     is_away = True
     is_full = False
 
-    def download(self, key: str, path: Path) -> str:
+    def download(self, key: str, path: Path, *, check: Check = go_on) -> str:
         if self.is_full:
             raise OSError(errno.ENOSPC, "no space left on device")
         if self.is_away:
             raise StorageUnavailable("away", key=key)
-        return super().download(key, path)
+        return super().download(key, path, check=check)
 
 
 class TestFailuresOfTheSystem:

@@ -17,7 +17,8 @@ from sqlalchemy import make_url, update
 from kdcore.spec import TrainJob
 from kdstore import jobs
 from kdstore.db import SessionFactory, now, reading, transaction
-from kdstore.queue import TRAIN_JOB, make_celery, publish
+from kdstore.objects import ObjectStore
+from kdstore.queue import TRAIN_JOB, VALIDATE_MODEL, make_celery, publish
 from kdstore.settings import Settings
 from kdstore.tables import Dataset, Job
 from tests.worker.jobs_on_digits import (
@@ -31,6 +32,7 @@ from tests.worker.jobs_on_digits import (
     state_of,
     wait_until,
 )
+from tests.worker.strangers import Strangers
 
 
 @dataclass
@@ -60,16 +62,19 @@ class WorkerProcess:
         return [pid for child in children_of(self.process.pid) for pid in children_of(child)]
 
 
-StartWorker = Callable[[str], WorkerProcess]
+StartWorker = Callable[..., WorkerProcess]
 Submit = Callable[[TrainJob], str]
 
 
 @pytest.fixture
 def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
-    """Call it with a name to start a worker with a data folder of its own, and a short lease."""
+    """Call it with a name to start a worker with a data folder of its own, and a short lease.
+
+    `stop_grace` in seconds is the grace of its training processes.
+    """
     started: list[WorkerProcess] = []
 
-    def start(name: str) -> WorkerProcess:
+    def start(name: str, *, stop_grace: str = "20") -> WorkerProcess:
         environment = {
             "PATH": os.environ["PATH"],
             "POTSTILL_DATA_DIR": str(tmp_path / name),
@@ -82,7 +87,7 @@ def start_worker(settings: Settings, tmp_path: Path) -> Iterator[StartWorker]:
             "POTSTILL_HEARTBEAT_SECONDS": "0.5",
             "POTSTILL_SWEEP_SECONDS": "0.5",
             "POTSTILL_CHECKPOINT_EVERY_SECONDS": "0.1",
-            "POTSTILL_STOP_GRACE_SECONDS": "20",
+            "POTSTILL_STOP_GRACE_SECONDS": stop_grace,
         }
         log = tmp_path / f"{name}.log"
         with log.open("wb") as file:
@@ -198,6 +203,31 @@ class TestStop:
         assert book.exit_causes(job_id) == ["handed_back", "finished"]
         assert book.trained(job_id) == undisturbed
 
+    def test_worker_whose_threads_are_stuck_hands_back_what_they_hold(
+        self,
+        start_worker: StartWorker,
+        submit: Submit,
+        book: JobBook,
+        session_factory: SessionFactory,
+        object_store: ObjectStore,
+        settings: Settings,
+    ) -> None:
+        strangers = Strangers(session_factory, object_store, book.workspace_id)
+        model_id = strangers.model(b"weights")
+        for key in (*object_store.list_keys("blobs"), *object_store.list_keys("datasets")):
+            let_readers_hang(object_store, key)
+        job_id = submit(small_job())
+        publish(make_celery(settings), VALIDATE_MODEL, model_id)
+        worker = start_worker("first", stop_grace="0.5")
+        wait_until(lambda: book.read(job_id).status == "running")
+        wait_until(lambda: strangers.read_model(model_id).lease_expires_at is not None)
+        worker.signal(signal.SIGTERM)
+        assert worker.wait() == 0
+        job, model = book.read(job_id), strangers.read_model(model_id)
+        assert (job.status, job.failures) == ("queued", 0)
+        assert book.exit_causes(job_id) == ["handed_back"]
+        assert (model.status, model.lease_expires_at) == ("validating", None)
+
 
 class TestDeath:
     @both_databases
@@ -266,6 +296,14 @@ def freeze_between_transactions(worker: WorkerProcess, database_url: str) -> Non
         return True
 
     wait_until(is_frozen_without_the_lock)
+
+
+def let_readers_hang(objects: ObjectStore, key: str) -> None:
+    """Put a pipe that nobody writes in the place of an object: whoever opens it waits for ever."""
+    path = objects.local_path(key)
+    assert path is not None
+    path.unlink()
+    os.mkfifo(path)
 
 
 def forget_message(session_factory: SessionFactory, job_id: str) -> None:

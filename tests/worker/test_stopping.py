@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from kdstore.db import SessionFactory
 from kdstore.objects import ObjectStore
-from tests.worker.jobs_on_digits import LONG_JOB, JobBook, small_job, wait_until
+from kdstore.queue import VALIDATE_MODEL
+from tests.worker.jobs_on_digits import LONG_JOB, JobBook, open_book, small_job, wait_until
+from tests.worker.strangers import Strangers
 from tests.worker.test_faults import StorageOutage
+from tests.worker.worker_in_process import Outbox
 from worker.file_locks import file_lock
+from worker.ingest import validate
 from worker.runtime import Runtime
 
 StartAttempt = Callable[[Runtime], threading.Thread]
@@ -90,3 +95,19 @@ def test_attempt_that_cannot_deliver_stops_when_a_person_asks(
     assert (book.read(job_id).status, book.read(job_id).failures) == (status, 0)
     assert book.exit_causes(job_id) == [status]
     assert list(runtime.objects.list_keys(f"jobs/{job_id}/artifacts")) == []
+
+
+def test_validation_whose_file_cannot_be_fetched_is_handed_back_at_a_shutdown(
+    runtime: Runtime, session_factory: SessionFactory, object_store: ObjectStore, outbox: Outbox
+) -> None:
+    workspace_id = open_book(session_factory).workspace_id
+    strangers = Strangers(session_factory, object_store, workspace_id)
+    model_id = strangers.model(b"weights")
+    outage = StorageOutage(object_store)
+    outage.begin()
+    runtime.stopping.set()
+    validate(runtime, "model", model_id)
+    outage.end()
+    model = strangers.read_model(model_id)
+    assert (model.status, model.lease_expires_at) == ("validating", None)
+    assert outbox.sent == [(VALIDATE_MODEL, model_id)]

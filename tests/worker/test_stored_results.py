@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kdcore.spec import ImageInput, Mlp, NetworkDescription
+from kdstore.objects import go_on
 from worker.messages import Layer, ModelAccepted, ThumbnailFile
 from worker.runtime import Runtime
 from worker.stored_results import ReaderLied, store_dataset, store_weights
@@ -42,7 +43,7 @@ def dataset(tmp_path: Path) -> Path:
 def test_weights_are_named_by_their_own_bytes(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"weights")
-    ready = store_weights(runtime, ACCEPTED, path)
+    ready = store_weights(runtime, ACCEPTED, path, check=go_on)
     assert ready.sha256 == hashlib.sha256(b"weights").hexdigest()
     assert ready.size_bytes == 7
     assert runtime.objects.get_bytes(ready.object_key) == b"weights"
@@ -51,8 +52,8 @@ def test_weights_are_named_by_their_own_bytes(runtime: Runtime, tmp_path: Path) 
 def test_what_is_stored_already_is_not_written_again(runtime: Runtime, tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     path.write_bytes(b"weights")
-    first = runtime.objects.head(store_weights(runtime, ACCEPTED, path).object_key)
-    second = runtime.objects.head(store_weights(runtime, ACCEPTED, path).object_key)
+    first = runtime.objects.head(store_weights(runtime, ACCEPTED, path, check=go_on).object_key)
+    second = runtime.objects.head(store_weights(runtime, ACCEPTED, path, check=go_on).object_key)
     assert first == second
 
 
@@ -61,7 +62,7 @@ def test_weights_that_are_a_link_are_not_followed(
 ) -> None:
     (tmp_path / "weights").symlink_to(secret)
     with pytest.raises(ReaderLied):
-        store_weights(runtime, ACCEPTED, tmp_path / "weights")
+        store_weights(runtime, ACCEPTED, tmp_path / "weights", check=go_on)
 
 
 def test_array_that_is_a_link_is_not_followed(
@@ -69,7 +70,7 @@ def test_array_that_is_a_link_is_not_followed(
 ) -> None:
     (dataset / "train-images.npy").symlink_to(secret)
     with pytest.raises(ReaderLied):
-        store_dataset(runtime, dataset, thumbnails=(), thumbnail_folder=dataset)
+        store_dataset(runtime, dataset, thumbnails=(), thumbnail_folder=dataset, check=go_on)
 
 
 def test_thumbnail_that_is_a_link_is_not_followed(
@@ -80,4 +81,6 @@ def test_thumbnail_that_is_a_link_is_not_followed(
     folder.mkdir()
     (folder / thumbnail.name).symlink_to(secret)
     with pytest.raises(ReaderLied):
-        store_dataset(runtime, dataset, thumbnails=[thumbnail], thumbnail_folder=folder)
+        store_dataset(
+            runtime, dataset, thumbnails=[thumbnail], thumbnail_folder=folder, check=go_on
+        )
