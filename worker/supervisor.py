@@ -157,7 +157,7 @@ class Attempt:
         runtime = self._runtime
         with runtime.tracing.span("prepare inputs", kind_of_job=spec.kind):
             for dataset in spec.datasets:
-                ensure_ready(runtime, dataset, should_stop=lambda: watch.reason is not None)
+                ensure_ready(runtime, dataset, check=watch.check)
             order = retry(
                 lambda: make_order(runtime, self._claim, spec, folder=folder, check=watch.check),
                 abandon=runtime.abandon,
