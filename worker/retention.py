@@ -16,6 +16,7 @@ from kdstore.db import make_engine, make_session_factory, transaction
 from kdstore.errors import KdstoreError
 from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
+from worker.expired_uploads import close_expired_uploads
 from worker.garbage import Collected, Collector
 from worker.runtime import Runtime
 
@@ -26,9 +27,13 @@ _LOOK_SECONDS = 60.0
 
 
 def run_retention(runtime: Runtime) -> None:
-    """Do a round whenever one is due and no other worker takes it, until this worker stops."""
+    """Close expired uploads and do the rounds that are due, until this worker stops.
+
+    A thread of its own may wait for storage and delete thousands of objects: leases do not.
+    """
     while not runtime.stopping.wait(min(_LOOK_SECONDS, runtime.settings.collect_every_seconds)):
         try:
+            close_expired_uploads(runtime)
             collect_if_due(runtime)
         except (KdstoreError, SQLAlchemyError) as error:
             _log.warning("retention failed", extra={"detail": type(error).__name__})

@@ -1,13 +1,12 @@
 """The sweeper: in every worker, it gives lost work to others and sends lost messages again."""
 
-import contextlib
 import logging
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from kdstore import idempotency, jobs, upload_bytes, uploads, validation, workers
+from kdstore import idempotency, jobs, validation, workers
 from kdstore.db import transaction
-from kdstore.errors import KdstoreError, StorageError
+from kdstore.errors import KdstoreError
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES, VALIDATE_DATASET, VALIDATE_MODEL
 from kdstore.tracing import attempt_of
 from worker.builtin_datasets import request_builtins
@@ -52,7 +51,6 @@ def sweep(runtime: Runtime) -> None:
     """Do all of one sweep. Each part is a transaction; its messages are sent after it."""
     _sweep_jobs(runtime)
     _sweep_validations(runtime)
-    _sweep_uploads(runtime)
     with transaction(runtime.session_factory) as session:
         idempotency.sweep(session, older_than_seconds=runtime.settings.idempotency_seconds)
     runtime.metrics.sweep_succeeded()
@@ -103,11 +101,3 @@ def _sweep_validations(runtime: Runtime) -> None:
         runtime.postbox.post(VALIDATE_MODEL, model_id)
     for dataset_id in swept.datasets:
         runtime.postbox.post(VALIDATE_DATASET, dataset_id)
-
-
-def _sweep_uploads(runtime: Runtime) -> None:
-    with transaction(runtime.session_factory) as session:
-        expired = uploads.sweep_expired(session)
-    for upload_id in expired:
-        with contextlib.suppress(StorageError):
-            upload_bytes.delete_parts(runtime.objects, upload_id)

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from sqlalchemy import update
 
-from kdstore import jobs, uploads, workers
+from kdstore import jobs, workers
 from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.objects import ObjectStore
 from kdstore.queue import TRAIN_JOB, VALIDATE_MODEL
-from kdstore.tables import Job, Model, Upload
+from kdstore.tables import Job, Model
 from tests.worker.jobs_on_digits import JobBook, both_databases, open_book, small_job
 from tests.worker.strangers import Strangers
 from tests.worker.worker_in_process import Outbox
@@ -56,31 +56,6 @@ def test_lost_message_of_a_model_is_sent_again(
         session.execute(update(Model).values(published_at=long_ago))
     sweep(runtime)
     assert outbox.sent == [(VALIDATE_MODEL, model_id)]
-
-
-def test_expired_upload_loses_its_parts(
-    runtime: Runtime, session_factory: SessionFactory, object_store: ObjectStore
-) -> None:
-    workspace_id = open_book(session_factory).workspace_id
-    with transaction(session_factory) as session:
-        upload = uploads.create(
-            session,
-            workspace_id=workspace_id,
-            purpose="checkpoint",
-            filename="file",
-            size_bytes=10,
-            sha256=None,
-            part_size_bytes=10,
-            max_bytes=100,
-            expiry_seconds=3600,
-        )
-        session.flush()
-        long_ago = now(session) - timedelta(days=1)
-        session.execute(update(Upload).values(expires_at=long_ago))
-    sweep(runtime)
-    with reading(session_factory) as session:
-        found = uploads.get(session, workspace_id=workspace_id, upload_id=upload.id)
-    assert found.status == "expired"
 
 
 def test_worker_shows_itself(runtime: Runtime, session_factory: SessionFactory) -> None:
