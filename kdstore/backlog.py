@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from kdstore.db import now
+from kdstore.jobs.waiting import WAITING_SINCE
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUES
 from kdstore.tables import Dataset, Job, Model, Upload
 from kdstore.transitions import JobStatus
@@ -40,7 +41,7 @@ def read_backlog(session: Session) -> Backlog:
     num_jobs = dict.fromkeys(UNENDED, 0)
     queues = {queue: Waiting() for queue in (*TRAINING_QUEUES.values(), INGEST_QUEUE)}
     statement = (
-        select(Job.status, Job.wanted_device, func.count(), func.min(Job.queued_at))
+        select(Job.status, Job.wanted_device, func.count(), func.min(WAITING_SINCE))
         .where(Job.status.in_(UNENDED))
         .group_by(Job.status, Job.wanted_device)
     )

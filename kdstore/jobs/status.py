@@ -50,7 +50,9 @@ def change_status(
     changed = session.execute(
         update(Job)
         .where(Job.id == job_id, Job.status == from_status)
-        .values(status=to_status, updated_at=at, **_implied(to_status, at, error), **values)
+        .values(
+            status=to_status, updated_at=at, **_implied(from_status, to_status, at, error), **values
+        )
         .execution_options(synchronize_session=False)
     )
     if cast("CursorResult[Any]", changed).rowcount == 0:
@@ -65,7 +67,9 @@ def change_status(
     return True
 
 
-def _implied(to_status: JobStatus, at: datetime, error: JobError | None) -> dict[str, Any]:
+def _implied(
+    from_status: JobStatus, to_status: JobStatus, at: datetime, error: JobError | None
+) -> dict[str, Any]:
     """Columns whose value follows from the new status."""
     kept = error if to_status == "failed" else None
     implied: dict[str, Any] = {
@@ -73,11 +77,14 @@ def _implied(to_status: JobStatus, at: datetime, error: JobError | None) -> dict
         "error_code": kept.code if kept else None,
         "error_message": kept.message if kept else None,
         "error_fault": kept.fault if kept else None,
+        "claimable_at": None,
     }
     if to_status not in OWNED:
         implied |= {"lease_expires_at": None, "stage": None}
     if to_status == "queued":
-        implied |= {"queued_at": at, "published_at": at}
+        implied["published_at"] = at
+        # What an attempt gives back keeps its place; what a person sends again goes behind.
+        implied["claimable_at" if from_status in OWNED else "queued_at"] = at
     return implied
 
 

@@ -17,8 +17,9 @@ class Job(Base):
 
     `attempt_number` counts every claim and never goes back; `failures` counts the attempts that
     were lost or failed by the system's fault since creation or the last retry, and is what
-    `max_attempts` limits. `wanted_device`, `num_processes` and `memory_bytes` repeat the spec's
-    `resources`, to be asked by SQL.
+    `max_attempts` limits. `queued_at` is when a person last sent it into the queue: its age there,
+    which outlives attempts that give it back. `wanted_device`, `num_processes` and `memory_bytes`
+    repeat the spec's `resources`, to be asked by SQL.
     """
 
     __tablename__ = "jobs"
@@ -53,6 +54,7 @@ class Job(Base):
     log_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     queued_at: Mapped[datetime]
+    claimable_at: Mapped[datetime | None]  # while it is queued: when an attempt gave it back
     published_at: Mapped[datetime]  # when its message was last sent, as far as we know
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -10,7 +10,7 @@ from kdcore.spec import Mlp, Resources, TrainJob
 from kdstore import jobs, uploads
 from kdstore.backlog import Backlog, Waiting, read_backlog
 from kdstore.datasets import ensure_builtin
-from kdstore.db import SessionFactory, reading, transaction
+from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.tables import Job
 
 QueueJob = Callable[..., str]
@@ -66,6 +66,19 @@ def test_age_is_that_of_the_oldest_job_that_still_waits(
     claim_job(oldest)
     age_seconds = backlog(session_factory).queues["training"].oldest_age_seconds
     assert 900 <= age_seconds < 5000
+
+
+def test_job_that_an_attempt_gave_back_waits_since_then(
+    session_factory: SessionFactory, queue_job: QueueJob, claim_job: ClaimJob
+) -> None:
+    job_id = queue_job()
+    with transaction(session_factory) as session:
+        long_ago = now(session) - timedelta(days=1)
+        session.execute(update(Job).values(queued_at=long_ago))
+    fence = claim_job(job_id).fence
+    with transaction(session_factory) as session:
+        jobs.release(session, fence)
+    assert backlog(session_factory).queues["training"].oldest_age_seconds < 3600
 
 
 def test_validations_that_nobody_has_begun_wait_for_ingest(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kdstore import workers
+from kdstore import jobs, workers
 from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory, transaction
 
@@ -36,6 +36,18 @@ def test_worker_is_listed_with_its_job_and_the_queue_behind_it(
         "worker-2": None,
     }
     assert answer["queue"] == {"num_jobs": 2, "oldest_queued_at": waiting["created_at"]}
+
+
+def test_job_that_an_attempt_gave_back_waits_since_then(
+    client: Client, rows: Rows, session_factory: SessionFactory
+) -> None:
+    job_id = rows.job()
+    fence = rows.claim(job_id)
+    with transaction(session_factory) as session:
+        jobs.release(session, fence)
+    (attempt,) = client.get(f"/v1/jobs/{job_id}").json()["attempts"]
+    queue = client.get("/v1/workers").json()["queue"]
+    assert queue == {"num_jobs": 1, "oldest_queued_at": attempt["ended_at"]}
 
 
 def test_ended_attempt_is_no_work(

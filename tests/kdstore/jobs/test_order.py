@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from kdcore.spec import Mlp, Resources, TrainJob
 from kdstore import jobs
@@ -14,6 +15,23 @@ from kdstore.tables import Job
 
 Queue = Callable[..., str]
 Take = Callable[..., str | None]
+
+GiveBack = Callable[[Session, jobs.Fence], object]
+
+KILLED = jobs.JobError(code="trainer_killed", message="It goes on.", fault="system")
+
+
+def lose(session: Session, fence: jobs.Fence) -> None:
+    """Let the worker fall silent, and its lease run out."""
+    jobs.heartbeat(session, fence, lease_seconds=-1.0)
+    jobs.sweep(session, republish_seconds=3600.0)
+
+
+GIVE_BACK: dict[str, GiveBack] = {
+    "killed": lambda session, fence: jobs.fail(session, fence, error=KILLED, exit_cause="killed"),
+    "handed_back": jobs.release,
+    "lost": lose,
+}
 
 CPU = Capacity("cpu", max_processes=4, memory_bytes=2**34)
 GPU = Capacity("gpu", max_processes=1, memory_bytes=None)
@@ -59,6 +77,37 @@ def test_nothing_queued_is_nothing_to_claim(take: Take) -> None:
 def test_oldest_job_is_first(queue: Queue, take: Take) -> None:
     ids = [queue() for _ in range(3)]
     assert [take() for _ in range(4)] == [*ids, None]
+
+
+@pytest.mark.parametrize("give_back", GIVE_BACK.values(), ids=GIVE_BACK.keys())
+def test_job_that_an_attempt_gave_back_keeps_its_place(
+    session_factory: SessionFactory, queue: Queue, take: Take, give_back: GiveBack
+) -> None:
+    ids = [queue() for _ in range(3)]
+    assert take() == ids[0]
+    with transaction(session_factory) as session:
+        give_back(session, jobs.Fence(ids[0], 1))
+    assert [take() for _ in range(4)] == [*ids, None]
+
+
+@pytest.mark.parametrize(
+    ("leave", "come_back"),
+    [(jobs.request_pause, jobs.resume), (jobs.request_cancel, jobs.retry)],
+    ids=["resumed", "retried"],
+)
+def test_job_that_a_person_sends_again_goes_behind_the_others(
+    session_factory: SessionFactory,
+    queue: Queue,
+    take: Take,
+    workspace_id: str,
+    leave: Callable[..., Job],
+    come_back: Callable[..., Job],
+) -> None:
+    first, second = queue(), queue()
+    for request in (leave, come_back):
+        with transaction(session_factory) as session:
+            request(session, workspace_id=workspace_id, job_id=first)
+    assert [take(), take()] == [second, first]
 
 
 def test_higher_priority_is_first(queue: Queue, take: Take) -> None:

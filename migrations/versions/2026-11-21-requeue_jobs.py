@@ -1,0 +1,26 @@
+"""Add since when a job waits that an attempt gave back, as it keeps its place in the queue.
+
+Release order: migrate first, then start the new code. The code of the release before neither
+writes nor reads the column: the jobs that its attempts give back go to the queue's end, as ever.
+
+Undoing it loses nothing that is needed: jobs keep their places, and only their age in metrics
+counts from when a person last sent them into the queue.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "c3d81a60f2b4"
+down_revision = "5ae91d7c40f8"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Go from the revision before to this one."""
+    op.add_column("jobs", sa.Column("claimable_at", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    """Go back to the revision before."""
+    op.drop_column("jobs", "claimable_at")
