@@ -120,22 +120,20 @@ def _close_lost(session: Session, job: Job) -> JobStatus:
 def _stale(session: Session, *, republish_seconds: float, limit: int) -> list[QueuedJob]:
     """Find those next in the queue whose message seems lost, and note that they get a new one.
 
-    Only the head of the queue: a long queue with busy workers must not fill the broker.
+    Only the head of the queue: a long queue with busy workers must not fill the broker. Only the
+    stale ones are locked: claims pass over a locked job, and take one of a lower priority.
     """
     at = now(session)
-    head = (
-        select(Job.id, Job.wanted_device, Job.published_at)
-        .where(Job.status == "queued")
-        .order_by(Job.priority.desc(), Job.queued_at)
-        .limit(limit)
+    oldest = at - timedelta(seconds=republish_seconds)
+    in_order = (Job.priority.desc(), Job.queued_at)
+    head = select(Job.id).where(Job.status == "queued").order_by(*in_order).limit(limit)
+    statement = (
+        select(Job.id, Job.wanted_device)
+        .where(Job.id.in_(head), Job.status == "queued", Job.published_at < oldest)
+        .order_by(*in_order)
         .with_for_update(skip_locked=True)
     )
-    oldest = at - timedelta(seconds=republish_seconds)
-    stale = [
-        QueuedJob(job_id, wanted_device)
-        for job_id, wanted_device, published_at in session.execute(head)
-        if published_at < oldest
-    ]
+    stale = [QueuedJob(*found) for found in session.execute(statement)]
     session.execute(
         update(Job)
         .where(Job.id.in_([job.id for job in stale]), Job.status == "queued")

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import update
 
 from kdstore import jobs
+from kdstore.capacity import Capacity
 from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.jobs.sweep import QueuedJob
 from kdstore.tables import Attempt, Job
@@ -14,6 +15,8 @@ from kdstore.tables import Attempt, Job
 ClaimJob = Callable[..., jobs.Claim]
 QueueJob = Callable[..., str]
 StatusOf = Callable[[str], str]
+
+CPU = Capacity("cpu", max_processes=1, memory_bytes=None)
 
 
 @pytest.fixture
@@ -137,6 +140,32 @@ class TestLostMessages:
         self._age(session_factory, job_id, 61)
         assert sweep(republish_seconds=60).to_publish == (QueuedJob(job_id, "any"),)
         assert sweep(republish_seconds=60).to_publish == ()
+
+    @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # SQLite locks no rows
+    def test_sweep_under_way_hides_no_job_from_a_claim(
+        self, session_factory: SessionFactory, queue_job: QueueJob
+    ) -> None:
+        queue_job()
+        urgent = queue_job(priority=5)
+        with transaction(session_factory) as sweeping:
+            jobs.sweep(sweeping, republish_seconds=60)
+            with transaction(session_factory) as session:
+                claim = jobs.claim_next(session, CPU, worker="w1", device="cpu", lease_seconds=60.0)
+        assert claim is not None
+        assert claim.fence.job_id == urgent
+
+    @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+    def test_stale_job_that_is_being_claimed_is_not_waited_for(
+        self, session_factory: SessionFactory, queue_job: QueueJob
+    ) -> None:
+        taken, left = queue_job(priority=5), queue_job()
+        for job_id in (taken, left):
+            self._age(session_factory, job_id, 61)
+        with transaction(session_factory) as claiming:
+            jobs.claim(claiming, taken, worker="w1", device="cpu", lease_seconds=60.0)
+            with transaction(session_factory) as session:
+                swept = jobs.sweep(session, republish_seconds=60)
+        assert swept.to_publish == (QueuedJob(left, "any"),)
 
     def test_running_job_is_not_published(
         self,
