@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from kdstore.db import now
-from kdstore.jobs.waiting import WAITING_SINCE
+from kdstore.jobs.waiting import WAITING_SINCE, is_claimable
 from kdstore.queue import INGEST_QUEUE, TRAINING_QUEUES
 from kdstore.tables import Dataset, Job, Model, Upload
 from kdstore.transitions import JobStatus
@@ -41,14 +41,20 @@ def read_backlog(session: Session) -> Backlog:
     num_jobs = dict.fromkeys(UNENDED, 0)
     queues = {queue: Waiting() for queue in (*TRAINING_QUEUES.values(), INGEST_QUEUE)}
     statement = (
-        select(Job.status, Job.wanted_device, func.count(), func.min(WAITING_SINCE))
+        select(
+            Job.status,
+            Job.wanted_device,
+            func.count(),
+            func.count().filter(is_claimable(at)),
+            func.min(WAITING_SINCE).filter(is_claimable(at)),
+        )
         .where(Job.status.in_(UNENDED))
         .group_by(Job.status, Job.wanted_device)
     )
-    for status, wanted_device, count, oldest in session.execute(statement):
+    for status, wanted_device, count, depth, oldest in session.execute(statement):
         num_jobs[status] += count
         if status == "queued":
-            queues[TRAINING_QUEUES[wanted_device]] = _waiting(count, oldest, at)
+            queues[TRAINING_QUEUES[wanted_device]] = _waiting(depth, oldest, at)
     queues[INGEST_QUEUE] = _waiting_for_ingest(session, at)
     open_uploads = select(func.count()).select_from(Upload).where(Upload.status == "pending")
     return Backlog(num_jobs, queues, session.execute(open_uploads).scalar_one())

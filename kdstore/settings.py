@@ -84,6 +84,11 @@ class Settings(BaseSettings):
     republish_seconds: PositiveFloat = Field(
         60.0, description="How long a queued job waits before its message is sent again."
     )
+    retry_seconds: PositiveFloat = Field(
+        15.0,
+        description="How long a job waits that failed by no fault of its own before it is tried "
+        "again; doubled by each failure. A worker that may be at fault itself waits longer.",
+    )
     checkpoint_every_seconds: PositiveFloat = Field(
         20.0,
         description="Between two checkpoints while training; a job may ask for more, by epoch.",

@@ -12,6 +12,7 @@ from kdstore.objects import ObjectStore
 from kdstore.settings import Settings
 from kdstore.tracing import NO_TRACING, Tracing
 from worker.child import ChildSpawner
+from worker.claim_pause import ClaimPause
 from worker.hand_backs import HandBacks
 from worker.inputs import InputCache
 from worker.metrics import WorkerMetrics
@@ -79,6 +80,7 @@ class Runtime:
     spare: SpareTrainer
     postbox: Postbox
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics)
+    claim_pause: ClaimPause = field(default_factory=ClaimPause)
     tracing: Tracing = NO_TRACING
     hand_backs: HandBacks = field(default_factory=HandBacks)
     stopping: threading.Event = field(default_factory=threading.Event)

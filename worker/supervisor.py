@@ -20,13 +20,14 @@ from kdstore.log import log_fields
 from kdstore.queue import TRAIN_JOB, TRAINING_QUEUES
 from kdstore.tracing import NO_SPAN, Span, attempt_of
 from worker.artifact_uploads import delete_artifacts, upload_artifacts
-from worker.builtin_datasets import ensure_ready
-from worker.messages import Finished, Stopped
-from worker.orders import InputNotReady, make_order
+from worker.claim_pause import WORKERS_OWN
+from worker.messages import Finished, Stopped, TrainOrder
+from worker.orders import InputNotReady
 from worker.outcomes import Failure, Outcome
+from worker.preparation import Postponed, prepare
 from worker.progress import TrainedTime
 from worker.results import summarise
-from worker.retries import retry, write
+from worker.retries import write
 from worker.runtime import Runtime
 from worker.stopping import WorkStopped
 from worker.training import train
@@ -36,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 # Beyond limits.max_seconds, which the child keeps itself: for loading, evaluation and exports.
 _EXTRA_SECONDS = 1800.0
-_INPUT_RETRY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,14 @@ class Delivered:
     artifacts: tuple[NewArtifact, ...]
 
 
+Ending = Delivered | Stopped | Postponed | Failure
+
+
 def run_next(runtime: Runtime) -> None:
-    """Claim the job whose turn it is, and see one attempt at it to its end; or do nothing."""
+    """Claim the job whose turn it is, and see one attempt at it to its end; or do nothing.
+
+    After a failure that may be the worker's own it returns late, and then later each time.
+    """
     began_at = datetime.now(UTC)
     claim = write(
         runtime.session_factory,
@@ -70,7 +76,12 @@ def run_next(runtime: Runtime) -> None:
         attempt=claim.fence.attempt,
         request_id=claim.request_id,
     ):
-        _run_attempt(runtime, claim, began_at=began_at)
+        try:
+            _run_attempt(runtime, claim, began_at=began_at)
+        finally:
+            runtime.claim_pause.wait(
+                first_seconds=runtime.settings.retry_seconds, stopping=runtime.stopping
+            )
 
 
 def _run_attempt(runtime: Runtime, claim: jobs.Claim, *, began_at: datetime) -> None:
@@ -132,7 +143,7 @@ class Attempt:
         """End the attempt from another thread, because its own does not in time."""
         self._end(Stopped(step=0), reason="shutdown")
 
-    def _work(self, spec: AnyJob, watch: AttemptWatch) -> Delivered | Stopped | Failure:
+    def _work(self, spec: AnyJob, watch: AttemptWatch) -> Ending:
         """Do everything but the end; each way in which it can go wrong is an outcome."""
         name = f"{self._fence.job_id}-{self._fence.attempt}"
         try:
@@ -153,20 +164,15 @@ class Attempt:
                 return self._system_failure(watch, "disk_full", _DISK_FULL, cause="disk_full")
             return self._system_failure(watch, "internal_error", _INTERNAL)
 
-    def _train(self, spec: AnyJob, folder: Path, watch: AttemptWatch) -> Outcome:
+    def _train(self, spec: AnyJob, folder: Path, watch: AttemptWatch) -> Outcome | Postponed:
         runtime = self._runtime
         with runtime.tracing.span("prepare inputs", kind_of_job=spec.kind):
-            for dataset in spec.datasets:
-                ensure_ready(runtime, dataset, check=watch.check)
-            order = retry(
-                lambda: make_order(runtime, self._claim, spec, folder=folder, check=watch.check),
-                abandon=runtime.abandon,
-                max_seconds=_INPUT_RETRY_SECONDS,
-            )
-        watch.check()
+            prepared = prepare(runtime, self._claim, spec, folder=folder, watch=watch)
+        if not isinstance(prepared, TrainOrder):
+            return prepared
         return train(
             runtime,
-            order,
+            prepared,
             fence=self._fence,
             folder=folder,
             watch=watch,
@@ -194,7 +200,7 @@ class Attempt:
             return Stopped(step=0)
         return failure(code, message, fault="system", cause=cause)
 
-    def _end(self, outcome: Delivered | Stopped | Failure, *, reason: StopReason | None) -> None:
+    def _end(self, outcome: Ending, *, reason: StopReason | None) -> None:
         runtime = self._runtime
         status = write(
             runtime.session_factory,
@@ -207,15 +213,25 @@ class Attempt:
         self._span.note(**facts)
         if isinstance(outcome, Failure):
             self._span.fail(outcome.error.code)
-        if status == "queued":
+            if outcome.cause in WORKERS_OWN:
+                runtime.claim_pause.failed()
+        # The message of a job that is to wait is sent by a sweeper when its time has come.
+        if status == "queued" and self._retry_seconds(outcome) == 0:
             queue = TRAINING_QUEUES[self._claim.wanted_device]
             runtime.postbox.post(TRAIN_JOB, self._fence.job_id, queue)
         if isinstance(outcome, Delivered):
+            runtime.claim_pause.succeeded()
             self._clean_up(outcome, status)
 
-    def _write_end(
-        self, session: Session, outcome: Delivered | Stopped | Failure, reason: StopReason | None
-    ) -> JobStatus:
+    def _retry_seconds(self, outcome: Ending) -> float:
+        """Say how long the job waits for its next attempt; one that was killed goes on at once."""
+        if isinstance(outcome, Postponed) or (
+            isinstance(outcome, Failure) and outcome.cause != "killed"
+        ):
+            return self._runtime.settings.retry_seconds
+        return 0.0
+
+    def _write_end(self, session: Session, outcome: Ending, reason: StopReason | None) -> JobStatus:
         """Write the end, and everything that counts only with it, in one transaction."""
         fence = self._fence
         jobs.heartbeat(
@@ -234,7 +250,20 @@ class Attempt:
                     artifacts=outcome.artifacts,
                 )
             case Failure():
-                return jobs.fail(session, fence, error=outcome.error, exit_cause=outcome.cause)
+                return jobs.fail(
+                    session,
+                    fence,
+                    error=outcome.error,
+                    exit_cause=outcome.cause,
+                    retry_seconds=self._retry_seconds(outcome),
+                )
+            case Postponed():
+                return jobs.release(
+                    session,
+                    fence,
+                    error=outcome.error,
+                    delay_seconds=self._retry_seconds(outcome),
+                )
             case Stopped() if reason == "cancelled":
                 jobs.confirm_cancel(session, fence)
                 return "cancelled"
@@ -272,15 +301,15 @@ def failure(code: str, message: str, *, fault: Fault, cause: ExitCause | None = 
     return Failure(JobError(code=code, message=message, fault=fault), cause or known)
 
 
-def _cause(outcome: Delivered | Stopped | Failure, reason: StopReason | None) -> str:
+def _cause(outcome: Ending, reason: StopReason | None) -> str:
     if isinstance(outcome, Failure):
         return f"{outcome.cause}: {outcome.error.code}"
+    if isinstance(outcome, Postponed):
+        return f"postponed: {outcome.error.code}"
     return "finished" if isinstance(outcome, Delivered) else reason or "stopped"
 
 
-def _exit_cause(
-    outcome: Delivered | Stopped | Failure, reason: StopReason | None, status: JobStatus
-) -> ExitCause:
+def _exit_cause(outcome: Ending, reason: StopReason | None, status: JobStatus) -> ExitCause:
     """Say what `_write_end` has written as the attempt's exit cause."""
     match outcome:
         case Failure():
@@ -289,5 +318,5 @@ def _exit_cause(
             return "cancelled" if status == "cancelled" else "finished"
         case Stopped() if reason in ("cancelled", "paused"):
             return "cancelled" if status == "cancelled" else "paused"
-        case Stopped():
+        case Stopped() | Postponed():
             return "handed_back"

@@ -5,7 +5,8 @@ from sqlalchemy.orm import Session
 
 from api.workers.schemas import QueueRead, WorkerRead, WorkersRead
 from kdstore import workers
-from kdstore.jobs.waiting import WAITING_SINCE
+from kdstore.db import now
+from kdstore.jobs.waiting import WAITING_SINCE, is_claimable
 from kdstore.tables import Attempt, Job
 
 # A worker shows itself with every heartbeat; a silent one has lost its lease long before.
@@ -21,7 +22,7 @@ def read(session: Session, *, workspace_id: str) -> WorkersRead:
     )
     job_of = {worker: job_id for worker, job_id in working}  # noqa: C416  # rows are not tuples
     num_jobs, oldest = session.execute(
-        select(func.count(), func.min(WAITING_SINCE)).where(Job.status == "queued")
+        select(func.count(), func.min(WAITING_SINCE)).where(is_claimable(now(session)))
     ).one()
     return WorkersRead(
         workers=[

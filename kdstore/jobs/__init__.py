@@ -23,6 +23,7 @@ from kdstore.jobs.queries import attempts_of, attempts_of_one, get, get_report, 
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
 from kdstore.jobs.status import JobError, lock
 from kdstore.jobs.sweep import LostAttempt, SweptJobs, sweep
+from kdstore.jobs.waiting import backoff_seconds
 from kdstore.tables import ExitCause
 from kdstore.transitions import OWNED, TERMINAL, JobStatus
 
@@ -39,6 +40,7 @@ __all__ = [
     "SweptJobs",
     "attempts_of",
     "attempts_of_one",
+    "backoff_seconds",
     "checkpoint_key",
     "checkpointed",
     "claim",

@@ -1,6 +1,7 @@
 """How an attempt ends: finished, failed, cancelled, paused, or handed back."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -9,6 +10,7 @@ from kdstore import fence as fences
 from kdstore.artifacts import NewArtifact
 from kdstore.fence import Fence, Owned
 from kdstore.jobs.status import JobError, change_status, close_attempt
+from kdstore.jobs.waiting import backoff_seconds
 from kdstore.tables import Artifact, ExitCause, Job, JobReport, JsonObject
 from kdstore.transitions import JobStatus
 
@@ -49,22 +51,40 @@ def finish(
     return _end(session, fence, owned, to_status="succeeded", exit_cause="finished", result=result)
 
 
-def fail(session: Session, fence: Fence, *, error: JobError, exit_cause: ExitCause) -> JobStatus:
+def fail(
+    session: Session,
+    fence: Fence,
+    *,
+    error: JobError,
+    exit_cause: ExitCause,
+    retry_seconds: float = 0.0,
+) -> JobStatus:
     """End the attempt by an error. A user's error fails the job; a system's is tried again.
+
+    The next attempt begins after `retry_seconds`, doubled by each failure before.
 
     Returns:
         `failed`; or, when the system is at fault, `paused` if it was to pause, else `queued`
-        while attempts are left (publish it after the commit); or `cancelled` if it was to be.
+        while attempts are left (publish it after the commit, unless it is to wait); or `cancelled`
+        if it was to be.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
     """
     owned = fences.write(session, fence)
-    return end_in_failure(session, fence, owned, error=error, exit_cause=exit_cause)
+    return end_in_failure(
+        session, fence, owned, error=error, exit_cause=exit_cause, retry_seconds=retry_seconds
+    )
 
 
 def end_in_failure(
-    session: Session, fence: Fence, owned: Owned, *, error: JobError, exit_cause: ExitCause
+    session: Session,
+    fence: Fence,
+    owned: Owned,
+    *,
+    error: JobError,
+    exit_cause: ExitCause,
+    retry_seconds: float = 0.0,
 ) -> JobStatus:
     """Do as `fail`, for a caller that has locked the job's row already."""
     if owned.status == "cancelling":
@@ -85,15 +105,22 @@ def end_in_failure(
         to_status=to_status,
         exit_cause=exit_cause,
         error=error,
+        delay_seconds=backoff_seconds(retry_seconds, num_failures=failures),
         failures=failures,
     )
 
 
-def release(session: Session, fence: Fence) -> JobStatus:
-    """Hand the job back because the worker shuts down; this is no failure of the attempt.
+def release(
+    session: Session, fence: Fence, *, error: JobError | None = None, delay_seconds: float = 0.0
+) -> JobStatus:
+    """Hand the job back; this is no failure of the attempt.
+
+    The worker shuts down; or, as `error` tells, what the job needs cannot be had now, and
+    it is to wait for `delay_seconds`.
 
     Returns:
-        `queued` (publish it after the commit); or `cancelled` or `paused` if it was to be.
+        `queued` (publish it after the commit, unless it is to wait); or `cancelled` or `paused`
+        if it was to be.
 
     Raises:
         AttemptLost: the attempt no longer owns the job.
@@ -101,7 +128,15 @@ def release(session: Session, fence: Fence) -> JobStatus:
     owned = fences.write(session, fence)
     goals: dict[JobStatus, JobStatus] = {"cancelling": "cancelled", "pausing": "paused"}
     to_status = goals.get(owned.status, "queued")
-    return _end(session, fence, owned, to_status=to_status, exit_cause="handed_back")
+    return _end(
+        session,
+        fence,
+        owned,
+        to_status=to_status,
+        exit_cause="handed_back",
+        error=error,
+        delay_seconds=delay_seconds,
+    )
 
 
 def confirm_cancel(session: Session, fence: Fence) -> None:
@@ -139,9 +174,12 @@ def _end(
     to_status: JobStatus,
     exit_cause: ExitCause,
     error: JobError | None = None,
+    delay_seconds: float = 0.0,
     **values: Any,
 ) -> JobStatus:
     """Close the attempt and move its job on. `values` are columns of any type, hence Any."""
+    if to_status == "queued" and delay_seconds > 0:
+        values["claimable_at"] = owned.at + timedelta(seconds=delay_seconds)
     close_attempt(session, fence, exit_cause=exit_cause, at=owned.at)
     change_status(
         session,

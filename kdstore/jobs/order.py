@@ -1,6 +1,6 @@
 """Which queued job is next: by priority, then in turn between workspaces, then by age."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session, aliased
@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session, aliased
 from kdstore.capacity import Capacity, fits
 from kdstore.db import now
 from kdstore.jobs.attempts import Claim, claim
+from kdstore.jobs.waiting import is_claimable
 from kdstore.tables import Job, Workspace
 from kdstore.transitions import OWNED
 
@@ -18,12 +19,13 @@ def claim_next(
     """Take the job whose turn it is among those that a worker of this capacity can run.
 
     Of equal priority, the workspace with the fewest running jobs is served first, then the one
-    that has waited longest since it was last served; of a workspace, the job queued first.
+    that has waited longest since it was last served; of a workspace, the job queued first. Jobs
+    that wait for a failure to pass are left out.
 
     Returns:
         None if no queued job fits, or another worker was faster with the last that did.
     """
-    job_id = session.scalar(_next(capacity))
+    job_id = session.scalar(_next(capacity, at=now(session)))
     if job_id is None:
         return None
     return claim(session, job_id, worker=worker, device=device, lease_seconds=lease_seconds)
@@ -31,12 +33,13 @@ def claim_next(
 
 def is_waiting(session: Session, capacity: Capacity, *, older_than_seconds: float) -> bool:
     """Tell whether a queued job fits, and its last message was sent longer ago than that."""
-    oldest = now(session) - timedelta(seconds=older_than_seconds)
-    waiting = exists().where(Job.status == "queued", Job.published_at < oldest, fits(capacity))
+    at = now(session)
+    oldest = at - timedelta(seconds=older_than_seconds)
+    waiting = exists().where(is_claimable(at), Job.published_at < oldest, fits(capacity))
     return bool(session.scalar(select(waiting)))
 
 
-def _next(capacity: Capacity) -> Select[str]:
+def _next(capacity: Capacity, *, at: datetime) -> Select[str]:
     running = aliased(Job)
     share = (
         select(running.workspace_id, func.count().label("num_running"))
@@ -48,7 +51,7 @@ def _next(capacity: Capacity) -> Select[str]:
         select(Job.id)
         .join(Workspace, Workspace.id == Job.workspace_id)
         .outerjoin(share, share.c.workspace_id == Job.workspace_id)
-        .where(Job.status == "queued", fits(capacity))
+        .where(is_claimable(at), fits(capacity))
         .order_by(
             Job.priority.desc(),
             func.coalesce(share.c.num_running, 0),

@@ -51,7 +51,7 @@ def change_status(
         update(Job)
         .where(Job.id == job_id, Job.status == from_status)
         .values(
-            status=to_status, updated_at=at, **_implied(from_status, to_status, at, error), **values
+            status=to_status, updated_at=at, **_implied(from_status, to_status, at, error) | values
         )
         .execution_options(synchronize_session=False)
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from kdcore.spec import WantedDevice
@@ -11,6 +11,7 @@ from kdstore.db import now
 from kdstore.fence import Fence, Owned
 from kdstore.jobs.endings import end_in_failure
 from kdstore.jobs.status import JobError
+from kdstore.jobs.waiting import is_claimable
 from kdstore.tables import Attempt, Job
 from kdstore.transitions import OWNED, JobStatus
 
@@ -55,7 +56,7 @@ def sweep(session: Session, *, republish_seconds: float, limit: int = 100) -> Sw
     A silent attempt is closed as `lost`. Its job is queued again, or fails as
     `attempts_exhausted`; one that was `cancelling` is cancelled, one that was `pausing` paused.
     Of the next `limit` jobs in the queue (by priority, then age), those whose message was sent
-    more than `republish_seconds` ago are to be published again.
+    more than `republish_seconds` ago, or before they could be claimed, are to be published again.
     """
     ended: dict[JobStatus, list[str]] = {"failed": [], "cancelled": [], "paused": []}
     requeued: list[QueuedJob] = []
@@ -126,10 +127,11 @@ def _stale(session: Session, *, republish_seconds: float, limit: int) -> list[Qu
     at = now(session)
     oldest = at - timedelta(seconds=republish_seconds)
     in_order = (Job.priority.desc(), Job.queued_at)
-    head = select(Job.id).where(Job.status == "queued").order_by(*in_order).limit(limit)
+    head = select(Job.id).where(is_claimable(at)).order_by(*in_order).limit(limit)
+    is_stale = or_(Job.published_at < oldest, Job.published_at < Job.claimable_at)
     statement = (
         select(Job.id, Job.wanted_device)
-        .where(Job.id.in_(head), Job.status == "queued", Job.published_at < oldest)
+        .where(Job.id.in_(head), is_claimable(at), is_stale)
         .order_by(*in_order)
         .with_for_update(skip_locked=True)
     )

@@ -54,7 +54,7 @@ class Job(Base):
     log_count: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
     queued_at: Mapped[datetime]
-    claimable_at: Mapped[datetime | None]  # while it is queued: when an attempt gave it back
+    claimable_at: Mapped[datetime | None]  # while queued, of one that came back: from when on
     published_at: Mapped[datetime]  # when its message was last sent, as far as we know
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

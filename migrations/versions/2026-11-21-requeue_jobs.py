@@ -1,10 +1,10 @@
-"""Add since when a job waits that an attempt gave back, as it keeps its place in the queue.
+"""Add from when a job that came back may be claimed, apart from its place in the queue.
 
 Release order: migrate first, then start the new code. The code of the release before neither
 writes nor reads the column: the jobs that its attempts give back go to the queue's end, as ever.
 
-Undoing it loses nothing that is needed: jobs keep their places, and only their age in metrics
-counts from when a person last sent them into the queue.
+Undoing it loses nothing that is needed: jobs keep their places; those that wait for a failure to
+pass are tried at once, and ages in metrics count from when a person last sent a job into the queue.
 """
 
 import sqlalchemy as sa

@@ -81,6 +81,17 @@ def test_job_that_an_attempt_gave_back_waits_since_then(
     assert backlog(session_factory).queues["training"].oldest_age_seconds < 3600
 
 
+def test_job_that_waits_for_a_failure_to_pass_waits_for_no_worker(
+    session_factory: SessionFactory, queue_job: QueueJob, claim_job: ClaimJob
+) -> None:
+    fence = claim_job(queue_job()).fence
+    with transaction(session_factory) as session:
+        jobs.release(session, fence, delay_seconds=3600.0)
+    found = backlog(session_factory)
+    assert found.num_jobs["queued"] == 1
+    assert found.queues["training"] == Waiting()
+
+
 def test_validations_that_nobody_has_begun_wait_for_ingest(
     session_factory: SessionFactory,
 ) -> None:

@@ -13,6 +13,7 @@ from kdstore import jobs
 from kdstore.db import SessionFactory, transaction
 from kdstore.objects import ObjectStore, go_on
 from tests.worker.jobs_on_digits import LONG_JOB, JobBook, Trained, small_job, wait_until
+from tests.worker.worker_in_process import Outbox
 from worker.artifact_uploads import upload_artifacts
 from worker.messages import ArtifactFile, Finished
 from worker.runtime import Runtime
@@ -100,6 +101,29 @@ def test_attempt_that_cannot_have_a_folder_says_so_at_once(runtime: Runtime, boo
     run_next(runtime)
     assert book.exit_causes(job_id) == ["system_error"]
     assert book.read(job_id).status == "queued"
+
+
+def test_worker_that_cannot_work_puts_the_job_off_and_claims_no_other(
+    make_runtime: Callable[..., Runtime],
+    book: JobBook,
+    outbox: Outbox,
+    start_attempt: StartAttempt,
+) -> None:
+    broken, healthy = make_runtime(retry_seconds=3600.0), make_runtime()
+    job_id = book.create(small_job())
+    shutil.rmtree(broken.scratch.folder)
+    broken.scratch.folder.write_text("in the way")
+    attempt = start_attempt(broken)
+    wait_until(lambda: book.exit_causes(job_id) == ["system_error"])
+    run_next(healthy)
+    job = book.read(job_id)
+    assert (job.status, job.failures) == ("queued", 1)
+    assert outbox.sent == []
+    other_id = book.create(small_job())
+    run_next(healthy)
+    assert book.read(other_id).status == "succeeded"
+    assert attempt.is_alive()
+    broken.stopping.set()
 
 
 @pytest.fixture

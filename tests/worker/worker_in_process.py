@@ -29,7 +29,12 @@ class Outbox:
 def quick(settings: Settings) -> Settings:
     """Make settings of a worker that is quick to notice, and saves often."""
     return settings.model_copy(
-        update={"device": "cpu", "heartbeat_seconds": 0.2, "checkpoint_every_seconds": 0.1}
+        update={
+            "device": "cpu",
+            "heartbeat_seconds": 0.2,
+            "checkpoint_every_seconds": 0.1,
+            "retry_seconds": 0.01,
+        }
     )
 
 

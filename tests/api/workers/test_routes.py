@@ -50,6 +50,16 @@ def test_job_that_an_attempt_gave_back_waits_since_then(
     assert queue == {"num_jobs": 1, "oldest_queued_at": attempt["ended_at"]}
 
 
+def test_job_that_waits_for_a_failure_to_pass_waits_for_no_worker(
+    client: Client, rows: Rows, session_factory: SessionFactory
+) -> None:
+    fence = rows.claim(rows.job())
+    with transaction(session_factory) as session:
+        jobs.release(session, fence, delay_seconds=3600.0)
+    queue = client.get("/v1/workers").json()["queue"]
+    assert queue == {"num_jobs": 0, "oldest_queued_at": None}
+
+
 def test_ended_attempt_is_no_work(
     client: Client, rows: Rows, session_factory: SessionFactory
 ) -> None:

@@ -1,6 +1,7 @@
 """An attempt ends in one transaction, and what a person asked for meanwhile is honoured."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 
@@ -157,6 +158,31 @@ class TestFail:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
         assert (job.error_code, job.error_fault) == ("storage_unavailable", "system")
 
+    def test_next_attempt_is_put_off_twice_as_long_by_each_failure_up_to_a_bound(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        workspace_id: str,
+    ) -> None:
+        job_id = queue_job(max_attempts=100)
+        delays = []
+        for _ in range(9):
+            fence = claim_job(job_id).fence
+            with transaction(session_factory) as session:
+                jobs.fail(
+                    session,
+                    fence,
+                    error=SYSTEM_ERROR,
+                    exit_cause="system_error",
+                    retry_seconds=10.0,
+                )
+            with reading(session_factory) as session:
+                job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
+            assert job.claimable_at is not None
+            delays.append((job.claimable_at - job.updated_at).total_seconds())
+        assert delays == [10, 20, 40, 80, 160, 320, 640, 640, 640]
+
     def test_requeueing_tells_its_cause_as_an_event(
         self,
         session_factory: SessionFactory,
@@ -224,6 +250,36 @@ class TestRelease:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
             assert session.get_one(Attempt, (job_id, 3)).exit_cause == "handed_back"
         assert job.failures == 0
+
+    def test_handing_back_for_what_cannot_be_had_now_puts_it_off_and_tells_the_cause(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        workspace_id: str,
+    ) -> None:
+        job_id = queue_job(max_attempts=1)
+        fence = claim_job(job_id).fence
+        with transaction(session_factory) as session:
+            status = jobs.release(session, fence, error=SYSTEM_ERROR, delay_seconds=60.0)
+        assert status == "queued"
+        with reading(session_factory) as session:
+            job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
+            told = [
+                events.parse(event)
+                for event in events.read(session, workspace_id=workspace_id, job_id=job_id)
+            ]
+        assert job.claimable_at == job.updated_at + timedelta(seconds=60)
+        assert (job.failures, job.error_code) == (0, None)
+        assert told[-2:] == [
+            events.AttemptEnded(attempt=1, exit_cause="handed_back"),
+            events.StatusChanged(
+                from_status="running",
+                to_status="queued",
+                error_code="storage_unavailable",
+                fault="system",
+            ),
+        ]
 
     @pytest.mark.parametrize(
         ("request_", "expected"),

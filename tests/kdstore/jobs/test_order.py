@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from kdcore.spec import Mlp, Resources, TrainJob
 from kdstore import jobs
 from kdstore.capacity import Capacity
-from kdstore.db import SessionFactory, reading, transaction
+from kdstore.db import SessionFactory, now, reading, transaction
 from kdstore.tables import Job
 
 Queue = Callable[..., str]
@@ -108,6 +108,46 @@ def test_job_that_a_person_sends_again_goes_behind_the_others(
         with transaction(session_factory) as session:
             request(session, workspace_id=workspace_id, job_id=first)
     assert [take(), take()] == [second, first]
+
+
+def test_job_that_waits_for_a_failure_to_pass_is_nobodys_until_then(
+    session_factory: SessionFactory, queue: Queue, take: Take
+) -> None:
+    failed, other = queue(priority=1), queue()
+    assert take() == failed
+    with transaction(session_factory) as session:
+        fence = jobs.Fence(failed, 1)
+        jobs.fail(session, fence, error=KILLED, exit_cause="system_error", retry_seconds=3600.0)
+    assert [take(), take()] == [other, None]
+    with transaction(session_factory) as session:
+        assert not jobs.is_waiting(session, CPU, older_than_seconds=-1.0)
+        session.execute(update(Job).where(Job.id == failed).values(claimable_at=now(session)))
+    with reading(session_factory) as session:
+        assert jobs.is_waiting(session, CPU, older_than_seconds=-1.0)
+    assert take() == failed
+
+
+@pytest.mark.parametrize(
+    ("leave", "come_back"),
+    [(jobs.request_pause, jobs.resume), (jobs.request_cancel, jobs.retry)],
+    ids=["resumed", "retried"],
+)
+def test_job_that_a_person_sends_again_waits_for_no_failure_to_pass(
+    session_factory: SessionFactory,
+    queue: Queue,
+    take: Take,
+    workspace_id: str,
+    leave: Callable[..., Job],
+    come_back: Callable[..., Job],
+) -> None:
+    job_id = queue()
+    take()
+    with transaction(session_factory) as session:
+        jobs.release(session, jobs.Fence(job_id, 1), error=KILLED, delay_seconds=3600.0)
+    for request in (leave, come_back):
+        with transaction(session_factory) as session:
+            request(session, workspace_id=workspace_id, job_id=job_id)
+    assert take() == job_id
 
 
 def test_higher_priority_is_first(queue: Queue, take: Take) -> None:

@@ -167,6 +167,30 @@ class TestLostMessages:
                 swept = jobs.sweep(session, republish_seconds=60)
         assert swept.to_publish == (QueuedJob(left, "any"),)
 
+    def test_job_that_waits_for_a_failure_to_pass_is_published_once_when_it_has_passed(
+        self,
+        session_factory: SessionFactory,
+        queue_job: QueueJob,
+        claim_job: ClaimJob,
+        sweep: Sweep,
+    ) -> None:
+        job_id = queue_job()
+        error = jobs.JobError(code="disk_full", message="Make room.", fault="system")
+        fence = claim_job(job_id).fence
+        with transaction(session_factory) as session:
+            jobs.fail(session, fence, error=error, exit_cause="disk_full", retry_seconds=0.5)
+        self._age(session_factory, job_id, 61)
+        assert sweep(republish_seconds=60).to_publish == ()
+        with transaction(session_factory) as session:
+            at = now(session)
+            session.execute(
+                update(Job)
+                .where(Job.id == job_id)
+                .values(published_at=at - timedelta(seconds=2), claimable_at=at)
+            )
+        assert sweep(republish_seconds=60).to_publish == (QueuedJob(job_id, "any"),)
+        assert sweep(republish_seconds=60).to_publish == ()
+
     def test_running_job_is_not_published(
         self,
         session_factory: SessionFactory,
