@@ -202,11 +202,12 @@ class Attempt:
 
     def _end(self, outcome: Ending, *, reason: StopReason | None) -> None:
         runtime = self._runtime
-        status = write(
+        ended = write(
             runtime.session_factory,
             lambda session: self._write_end(session, outcome, reason),
             abandon=runtime.abandon,
         )
+        status = ended.status
         facts: dict[str, str] = {"status": status, "cause": _cause(outcome, reason)}
         _log.info("attempt ended", extra=facts)
         runtime.metrics.attempt_ended(_exit_cause(outcome, reason, status))
@@ -221,7 +222,7 @@ class Attempt:
             runtime.postbox.post(TRAIN_JOB, self._fence.job_id, queue)
         if isinstance(outcome, Delivered):
             runtime.claim_pause.succeeded()
-            self._clean_up(outcome, status)
+            self._clean_up(outcome, ended)
 
     def _retry_seconds(self, outcome: Ending) -> float:
         """Say how long the job waits for its next attempt; one that was killed goes on at once."""
@@ -231,7 +232,9 @@ class Attempt:
             return self._runtime.settings.retry_seconds
         return 0.0
 
-    def _write_end(self, session: Session, outcome: Ending, reason: StopReason | None) -> JobStatus:
+    def _write_end(
+        self, session: Session, outcome: Ending, reason: StopReason | None
+    ) -> jobs.Ended:
         """Write the end, and everything that counts only with it, in one transaction."""
         fence = self._fence
         jobs.heartbeat(
@@ -240,15 +243,22 @@ class Attempt:
             lease_seconds=self._runtime.settings.lease_seconds,
             trained_seconds=self._trained.seconds(),
         )
+        if isinstance(outcome, Delivered):
+            return jobs.finish(
+                session,
+                fence,
+                result=summarise(outcome.finished.report),
+                report=outcome.finished.report.model_dump(mode="json"),
+                artifacts=outcome.artifacts,
+            )
+        return jobs.Ended(self._give_up(session, outcome, reason))
+
+    def _give_up(
+        self, session: Session, outcome: Stopped | Postponed | Failure, reason: StopReason | None
+    ) -> JobStatus:
+        """Write the end of an attempt that delivers nothing."""
+        fence = self._fence
         match outcome:
-            case Delivered():
-                return jobs.finish(
-                    session,
-                    fence,
-                    result=summarise(outcome.finished.report),
-                    report=outcome.finished.report.model_dump(mode="json"),
-                    artifacts=outcome.artifacts,
-                )
             case Failure():
                 return jobs.fail(
                     session,
@@ -272,18 +282,12 @@ class Attempt:
             case Stopped():
                 return jobs.release(session, fence)
 
-    def _clean_up(self, delivered: Delivered, status: JobStatus) -> None:
-        """Delete the objects that nobody needs after the end."""
+    def _clean_up(self, delivered: Delivered, ended: jobs.Ended) -> None:
+        """Delete the objects that nobody needs after the end; any that stay are swept later."""
         runtime = self._runtime
-        if status != "succeeded":  # cancelled in the last moment
+        if ended.status != "succeeded":  # cancelled in the last moment
             delete_artifacts(runtime, delivered.artifacts)
-            return
-        unreferred = write(
-            runtime.session_factory,
-            lambda session: jobs.forget_checkpoints(session, job_id=self._fence.job_id),
-            abandon=runtime.abandon,
-        )
-        for key in unreferred:
+        for key in ended.unreferred:
             with contextlib.suppress(StorageError):
                 runtime.objects.delete(key)
 

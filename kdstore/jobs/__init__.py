@@ -10,14 +10,13 @@ from kdstore.jobs.attempts import (
     checkpoint_key,
     checkpointed,
     claim,
-    forget_checkpoints,
     heartbeat,
     resumed,
     set_progress,
     set_spec,
     set_stage,
 )
-from kdstore.jobs.endings import confirm_cancel, confirm_pause, fail, finish, release
+from kdstore.jobs.endings import Ended, confirm_cancel, confirm_pause, fail, finish, release
 from kdstore.jobs.order import claim_next, is_waiting
 from kdstore.jobs.queries import attempts_of, attempts_of_one, get, get_report, page
 from kdstore.jobs.requests import create, request_cancel, request_pause, resume, retry
@@ -31,6 +30,7 @@ __all__ = [
     "OWNED",
     "TERMINAL",
     "Claim",
+    "Ended",
     "ExitCause",
     "Fence",
     "JobError",
@@ -50,7 +50,6 @@ __all__ = [
     "create",
     "fail",
     "finish",
-    "forget_checkpoints",
     "get",
     "get_report",
     "heartbeat",

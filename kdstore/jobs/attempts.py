@@ -240,14 +240,11 @@ def checkpointed(session: Session, fence: Fence, checkpoint: NewCheckpoint) -> t
 
 
 def forget_checkpoints(session: Session, *, job_id: str) -> tuple[str, ...]:
-    """Forget the checkpoints of a job that has succeeded and needs none any more.
+    """Forget the checkpoints of a job that needs none any more.
 
     Returns:
         Keys of the objects that no row refers to any more: delete them after the commit.
     """
-    succeeded = select(Job.id).where(Job.id == job_id, Job.status == "succeeded")
-    if session.scalar(succeeded) is None:
-        return ()
     return _forget(session, _checkpoints(session, job_id))
 
 

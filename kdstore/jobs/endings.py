@@ -1,6 +1,7 @@
 """How an attempt ends: finished, failed, cancelled, paused, or handed back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,10 +10,22 @@ from sqlalchemy.orm import Session
 from kdstore import fence as fences
 from kdstore.artifacts import NewArtifact
 from kdstore.fence import Fence, Owned
+from kdstore.jobs.attempts import forget_checkpoints
 from kdstore.jobs.status import JobError, change_status, close_attempt
 from kdstore.jobs.waiting import backoff_seconds
 from kdstore.tables import Artifact, ExitCause, Job, JobReport, JsonObject
 from kdstore.transitions import JobStatus
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What an attempt's end has made of its job.
+
+    `unreferred` are keys of objects that no row refers to any more: delete them after the commit.
+    """
+
+    status: JobStatus
+    unreferred: tuple[str, ...] = ()
 
 
 def finish(
@@ -22,8 +35,10 @@ def finish(
     result: JsonObject,
     report: JsonObject,
     artifacts: Sequence[NewArtifact],
-) -> JobStatus:
+) -> Ended:
     """End the job as succeeded, with result, report and artifacts in the same transaction.
+
+    Its checkpoints are forgotten in it as well: nobody would look for them afterwards.
 
     Returns:
         `succeeded`; or `cancelled` if a person cancelled it before: then nothing is recorded,
@@ -34,7 +49,7 @@ def finish(
     """
     owned = fences.write(session, fence)
     if owned.status == "cancelling":
-        return _end(session, fence, owned, to_status="cancelled", exit_cause="cancelled")
+        return Ended(_end(session, fence, owned, to_status="cancelled", exit_cause="cancelled"))
     session.add(JobReport(job_id=fence.job_id, body=report))
     for artifact in artifacts:
         session.add(
@@ -48,7 +63,11 @@ def finish(
                 created_at=owned.at,
             )
         )
-    return _end(session, fence, owned, to_status="succeeded", exit_cause="finished", result=result)
+    unreferred = forget_checkpoints(session, job_id=fence.job_id)
+    status = _end(
+        session, fence, owned, to_status="succeeded", exit_cause="finished", result=result
+    )
+    return Ended(status, unreferred)
 
 
 def fail(

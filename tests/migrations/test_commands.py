@@ -14,7 +14,7 @@ from kdcore.spec import Mlp, Resources, TrainJob
 from kdstore import jobs, workspaces
 from kdstore.db import make_engine, make_session_factory, transaction
 from kdstore.objects import ObjectStore
-from kdstore.tables import Base, Job
+from kdstore.tables import Base, Checkpoint, Job
 from migrations import (
     DataWouldBeLost,
     UnknownRevision,
@@ -107,6 +107,25 @@ def test_what_jobs_need_of_a_worker_survives_a_release_that_is_undone_and_done_a
     downgrade(empty_engine, revision=FIRST_REVISION)
     upgrade(empty_engine)
     assert _needs(empty_engine) == before
+
+
+def test_checkpoints_that_succeeded_jobs_have_left_are_forgotten(
+    empty_engine: Engine, tmp_path: Path
+) -> None:
+    upgrade(empty_engine)
+    objects = ObjectStore.from_url(f"file://{tmp_path}/objects")
+    session_factory = make_session_factory(empty_engine)
+    holdings = Holdings(session_factory, objects)
+    succeeded, running = holdings.running_job(), holdings.running_job()
+    holdings.checkpoint(succeeded)
+    kept = holdings.checkpoint(running)
+    downgrade(empty_engine, revision=FIRST_REVISION)
+    with empty_engine.begin() as connection:
+        statement = text("UPDATE jobs SET status = 'succeeded' WHERE id = :id")
+        connection.execute(statement, {"id": succeeded.job_id})
+    upgrade(empty_engine)
+    with transaction(session_factory) as session:
+        assert session.scalars(select(Checkpoint.object_key)).all() == [kept]
 
 
 def _needs(engine: Engine) -> list[tuple[object, ...]]:

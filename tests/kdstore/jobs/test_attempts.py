@@ -299,18 +299,6 @@ class TestCheckpoints:
         }
         assert len(keys) == 2
 
-    def test_checkpoints_of_a_succeeded_job_are_forgotten(
-        self, session_factory: SessionFactory, queue_job: QueueJob, claim_job: ClaimJob
-    ) -> None:
-        job_id = queue_job()
-        fence = claim_job(job_id).fence
-        with transaction(session_factory) as session:
-            jobs.checkpointed(session, fence, _checkpoint(10))
-            assert jobs.forget_checkpoints(session, job_id=job_id) == ()  # it still runs
-            jobs.finish(session, fence, result={}, report={}, artifacts=[])
-            assert jobs.forget_checkpoints(session, job_id=job_id) == ("checkpoint-10",)
-            assert jobs.forget_checkpoints(session, job_id=job_id) == ()
-
 
 class TestTelling:
     def test_stage_is_on_the_job_and_in_its_events(

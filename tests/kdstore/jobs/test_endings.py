@@ -4,11 +4,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select
 
 from kdstore import artifacts, events, jobs
 from kdstore.db import SessionFactory, reading, transaction
 from kdstore.errors import ArtifactNotFound, InvalidTransition, ReportNotFound
-from kdstore.tables import Attempt, ExitCause
+from kdstore.tables import Attempt, Checkpoint, ExitCause
+from tests.kdstore.holdings import Holdings
 
 ClaimJob = Callable[..., jobs.Claim]
 QueueJob = Callable[..., str]
@@ -51,14 +53,14 @@ class TestFinish:
         job_id = queue_job()
         fence = claim_job(job_id).fence
         with transaction(session_factory) as session:
-            status = jobs.finish(
+            ended = jobs.finish(
                 session,
                 fence,
                 result={"accuracy": 0.9},
                 report={"kind": "train"},
                 artifacts=[WEIGHTS],
             )
-        assert status == "succeeded"
+        assert ended == jobs.Ended("succeeded")
         with reading(session_factory) as session:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
             report = jobs.get_report(session, workspace_id=workspace_id, job_id=job_id)
@@ -87,10 +89,8 @@ class TestFinish:
         fence = claim_job(job_id).fence
         ask(jobs.request_cancel, job_id)
         with transaction(session_factory) as session:
-            assert (
-                jobs.finish(session, fence, result={}, report={}, artifacts=[WEIGHTS])
-                == "cancelled"
-            )
+            ended = jobs.finish(session, fence, result={}, report={}, artifacts=[WEIGHTS])
+        assert ended == jobs.Ended("cancelled")
         with reading(session_factory) as session:
             job = jobs.get(session, workspace_id=workspace_id, job_id=job_id)
             assert artifacts.read_all(session, workspace_id=workspace_id, job_id=job_id) == []
@@ -108,8 +108,31 @@ class TestFinish:
         fence = claim_job(job_id).fence
         ask(jobs.request_pause, job_id)
         with transaction(session_factory) as session:
-            status = jobs.finish(session, fence, result={}, report={}, artifacts=[])
-        assert status == "succeeded"
+            ended = jobs.finish(session, fence, result={}, report={}, artifacts=[])
+        assert ended.status == "succeeded"
+
+    def test_success_forgets_the_checkpoints_and_gives_their_keys(
+        self, holdings: Holdings, session_factory: SessionFactory
+    ) -> None:
+        fence = holdings.running_job()
+        keys = [holdings.checkpoint(fence, total_steps=steps) for steps in (10, 20)]
+        with transaction(session_factory) as session:
+            ended = jobs.finish(session, fence, result={}, report={}, artifacts=[])
+        assert sorted(ended.unreferred) == keys
+        with reading(session_factory) as session:
+            assert session.scalars(select(Checkpoint)).all() == []
+
+    def test_job_cancelled_meanwhile_keeps_its_checkpoints(
+        self, holdings: Holdings, session_factory: SessionFactory
+    ) -> None:
+        fence = holdings.running_job()
+        key = holdings.checkpoint(fence)
+        with transaction(session_factory) as session:
+            jobs.request_cancel(session, workspace_id=holdings.workspace_id, job_id=fence.job_id)
+            ended = jobs.finish(session, fence, result={}, report={}, artifacts=[])
+        assert ended == jobs.Ended("cancelled")
+        with reading(session_factory) as session:
+            assert session.scalars(select(Checkpoint.object_key)).all() == [key]
 
 
 class TestFail:
