@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import httpx
 from pydantic import ValidationError
 
-from kdclient.errors import ApiProblem, ConnectionFailed, UnexpectedAnswer
+from kdclient.errors import ApiProblem, UnexpectedAnswer
 from kdclient.resources import ENDED, Job, JobEvent, JobProgress, Page
 from kdclient.retries import BUSY_STATUSES
 from kdclient.server_sent_events import ServerSentEvent, parse_events
@@ -63,8 +63,8 @@ def follow(
     """Give events numbered above `after`, each once and in order, and progress between them.
 
     A stream that breaks is opened again with Last-Event-ID. Where something in between does not
-    let streams through (nothing at all comes for `silence_seconds`, twice), the service is asked
-    every second instead.
+    let streams through (nothing at all comes for `silence_seconds`, twice, or they keep breaking
+    before their first line), the service is asked every second instead.
 
     Raises:
         ConnectionFailed: the service stays away.
@@ -98,17 +98,16 @@ class _Stream:
             yield from self._connect()
         except httpx.ReadTimeout:
             self._silences += 1
-            self.is_let_through = self._silences < 2
-            self._failed("the stream was silent")
-        except httpx.TransportError as error:
-            self._failed(str(error) or type(error).__name__)
+            self._failed()
+        except httpx.TransportError:
+            self._failed()
         except ApiProblem as problem:
             if problem.status not in BUSY_STATUSES:
                 raise
-            self._failed(problem.detail)
+            self._failed()
         else:
             if not self.is_over and self.is_let_through:
-                self._failed("the stream ended")
+                self._failed()
 
     def _connect(self) -> Iterator[Told]:
         headers = {"Accept": _EVENT_STREAM, "Last-Event-ID": str(self.after)}
@@ -122,17 +121,22 @@ class _Stream:
             self.is_let_through = media_type.startswith(_EVENT_STREAM)
             if not self.is_let_through:
                 return
-            for told in map(_told, parse_events(response.iter_lines())):
-                self._failures = self._silences = 0
+            for told in map(_told, parse_events(self._heard(response.iter_lines()))):
                 if isinstance(told, JobEvent):
                     self.after = told.number
                     self.is_over = told.to_status in ENDED
                 yield told
 
-    def _failed(self, reason: str) -> None:
+    def _heard(self, lines: Iterator[str]) -> Iterator[str]:
+        """Pass lines on; each, a heartbeat too, says that streams do come through."""
+        for line in lines:
+            self._failures = self._silences = 0
+            yield line
+
+    def _failed(self) -> None:
         self._failures += 1
-        if not self._transport.pause(self._failures):
-            raise ConnectionFailed(str(self._transport.base_url), reason)
+        # Whether the service is away, or streams alone break, shows when it is polled.
+        self.is_let_through = self._silences < 2 and self._transport.pause(self._failures)
 
 
 def _poll(transport: Transport, job_id: str, *, after: int) -> Iterator[Told]:

@@ -23,7 +23,13 @@ from tests.kdclient.job_documents import (
     status_event,
     stream_reply,
 )
-from tests.kdclient.scripted_server import Reply, ScriptedServer, json_reply, problem_reply
+from tests.kdclient.scripted_server import (
+    Reply,
+    ScriptedServer,
+    hang_up,
+    json_reply,
+    problem_reply,
+)
 
 OVER = Reply(204)
 
@@ -98,10 +104,27 @@ class TestEvents:
         with pytest.raises(UnexpectedAnswer):
             list(client.events("job_1"))
 
+    def test_silent_job_is_followed_over_any_number_of_streams_that_a_proxy_ends(
+        self, scripted: ScriptedServer, client: Potstill, naps: list[float]
+    ) -> None:
+        only_heartbeats = [stream_reply(), stream_reply(is_cut=True)] * 5
+        scripted.on("GET", EVENTS_URL, *only_heartbeats, stream_reply(status_event(1, "succeeded")))
+        assert [event.number for event in client.events("job_1")] == [1]
+        assert naps == [1.0] * 10  # each is the first failure in a row
+
+    def test_streams_that_end_before_their_first_line_are_given_up_for_polling(
+        self, scripted: ScriptedServer, client: Potstill
+    ) -> None:
+        nothing = Reply(headers={"Content-Type": "text/event-stream"})
+        page = {"items": [status_event(1, "succeeded")], "next_cursor": None}
+        scripted.on("GET", EVENTS_URL, *[nothing] * 4, json_reply(page))
+        scripted.on("GET", JOB_URL, json_reply(job_document("succeeded")))
+        assert [event.number for event in client.events("job_1")] == [1]
+
     def test_service_that_stays_away_is_given_up(
         self, scripted: ScriptedServer, client: Potstill
     ) -> None:
-        scripted.on("GET", EVENTS_URL, stream_reply(is_cut=True))
+        scripted.on("GET", EVENTS_URL, stream_reply(stage_event(1, "training")), hang_up())
         with pytest.raises(ConnectionFailed):
             list(client.events("job_1"))
 
