@@ -1,5 +1,6 @@
 """Jobs: asked for, watched, steered, and what they leave."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -95,13 +96,12 @@ class Jobs:
             WaitTimedOut: it has not ended after `timeout_seconds`.
         """
         started = time.monotonic()
-        for job in self.watch(job_id):
-            waited = time.monotonic() - started
+        until = math.inf if timeout_seconds is None else started + timeout_seconds
+        for job in watch_job(self._transport, job_id, until=until):
             if job.has_ended:
                 return require_success(job)
-            if timeout_seconds is not None and waited >= timeout_seconds:
-                raise WaitTimedOut(job_id, status=job.status, waited_seconds=waited)
-        raise AssertionError("watch ends only after the job has.")
+        waited = time.monotonic() - started
+        raise WaitTimedOut(job_id, status=job.status, waited_seconds=waited)
 
     def metrics(
         self,

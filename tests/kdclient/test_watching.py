@@ -1,5 +1,7 @@
 """A job is followed to its end, each event once, whatever happens to the line."""
 
+import time
+
 import pytest
 
 from kdclient import Potstill
@@ -14,6 +16,9 @@ from kdclient.errors import (
 from kdclient.resources import JobEvent
 from kdclient.transport import Transport
 from kdclient.watching import follow
+from kdcore.spec import Mlp, TrainJob
+from kdstore import jobs, workspaces
+from kdstore.db import SessionFactory, transaction
 from tests.kdclient.job_documents import (
     EVENTS_URL,
     JOB_URL,
@@ -223,3 +228,33 @@ class TestWaitForJob:
         scripted.on("GET", JOB_URL, json_reply(job_document()))
         with pytest.raises(WaitTimedOut, match="still running"):
             client.wait_for_job("job_1", timeout_seconds=0.0)
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+class TestSilentJob:
+    """Of the real service, which has no worker here: the stream has heartbeats and nothing else."""
+
+    @pytest.fixture
+    def job_id(self, session_factory: SessionFactory) -> str:
+        with transaction(session_factory) as session:
+            workspace = workspaces.ensure(session, name="ours")
+            spec = TrainJob(dataset="digits", network=Mlp(hidden=(8,)))
+            return jobs.create(session, workspace_id=workspace.id, spec=spec).id
+
+    def test_waiting_ends_when_the_time_is_up(self, potstill: Potstill, job_id: str) -> None:
+        with pytest.raises(WaitTimedOut, match="still queued") as caught:
+            potstill.wait_for_job(job_id, timeout_seconds=0.2)
+        assert caught.value.waited_seconds >= 0.2
+
+    @pytest.mark.parametrize("silence_seconds", [0.4, 60.0])  # streamed at first, polled at once
+    def test_following_ends_when_the_time_is_up(
+        self, potstill: Potstill, job_id: str, silence_seconds: float
+    ) -> None:
+        told = follow(
+            potstill._transport,
+            job_id,
+            after=0,
+            until=time.monotonic() + 0.5,
+            silence_seconds=silence_seconds,
+        )
+        assert [type(each) for each in told] == [JobEvent]  # it was created
