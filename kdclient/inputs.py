@@ -35,7 +35,8 @@ class Inputs:
     ) -> Upload:
         """Upload a file in parts and have its sha256 checked; goes on with an interrupted one.
 
-        `on_bytes` is told how many more bytes have arrived; it is called from several threads.
+        `on_bytes` is told how many more bytes have arrived, a negative number where some must be
+        sent again; it is called from several threads.
 
         Raises:
             OSError: the file cannot be read.

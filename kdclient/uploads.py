@@ -33,7 +33,7 @@ def upload_file(
 
     The same file uploaded again within a day goes on with the upload that was begun, whichever
     process began it: the idempotency key of its creation follows from its content. `on_bytes` is
-    told how many more bytes have arrived.
+    told how many more bytes have arrived: a negative number where some must be sent again.
 
     Raises:
         OSError: the file cannot be read.
@@ -46,15 +46,37 @@ def upload_file(
         return upload
     missing = _missing(source, upload)
     on_bytes(source.size_bytes - sum(_bytes_of(upload, part) for part in missing))
-    for _ in range(_ROUNDS):
-        _send(transport, source, upload, missing, on_bytes=on_bytes)
+    return _send_until_complete(transport, source, upload, missing, on_bytes=on_bytes)
+
+
+def _send_until_complete(
+    transport: Transport,
+    source: _Source,
+    upload: Upload,
+    parts: Sequence[UploadPart],
+    *,
+    on_bytes: OnBytes,
+) -> Upload:
+    """Send parts, and again those that turn out to be missing or damaged, a few times at most."""
+    links_fail = threading.Event()
+    for _ in range(_ROUNDS - 1):
+        _send(transport, source, upload, parts, links_fail=links_fail, on_bytes=on_bytes)
         try:
             return _complete(transport, upload)
         except ApiProblem as problem:
             if problem.code not in ("upload_incomplete", "digest_mismatch"):
                 raise
+            is_damaged = problem.code == "digest_mismatch"
+            if is_damaged and sha256_of(source.path) != source.sha256:
+                raise  # the file is no longer the one that was announced
         upload = _read(transport, upload.id)
-        missing = _missing(source, upload)
+        if is_damaged:
+            links_fail.set()  # the service hashes what comes through it
+            parts = _unproven(source, upload) or upload.parts
+        else:
+            parts = _missing(source, upload)
+        on_bytes(-sum(_bytes_of(upload, part) for part in parts))
+    _send(transport, source, upload, parts, links_fail=links_fail, on_bytes=on_bytes)
     return _complete(transport, upload)
 
 
@@ -100,6 +122,11 @@ def _missing(source: _Source, upload: Upload) -> list[UploadPart]:
     ]
 
 
+def _unproven(source: _Source, upload: Upload) -> list[UploadPart]:
+    """The parts that may have arrived otherwise than they are in the file: links hash nothing."""
+    return [part for part in upload.parts if part.sha256 != _sha256_of_part(source, upload, part)]
+
+
 def _sha256_of_part(source: _Source, upload: Upload, part: UploadPart) -> str:
     digest = hashlib.sha256()
     for piece in _pieces_of(source, upload, part):
@@ -113,10 +140,11 @@ def _send(
     upload: Upload,
     parts: Sequence[UploadPart],
     *,
+    links_fail: threading.Event,
     on_bytes: OnBytes,
 ) -> None:
     """Send parts, several at once; the first error stops those not begun."""
-    failed, links_fail = threading.Event(), threading.Event()
+    failed = threading.Event()
 
     def send(part: UploadPart) -> None:
         if failed.is_set():
@@ -144,7 +172,10 @@ def _send_part(
     *,
     links_fail: threading.Event,
 ) -> None:
-    """Send a part to where the service says; through the service, once a link there has failed."""
+    """Send a part to where the service says; through the service, once links have failed.
+
+    Of a part that came both ways the one through the service counts: it is replaced in that way.
+    """
     size = _bytes_of(upload, part)
     call = Call(
         "PUT",
@@ -153,7 +184,7 @@ def _send_part(
         headers={"Content-Length": str(size), "Content-Type": "application/octet-stream"},
     )
     if transport.is_elsewhere(part.url):
-        if not links_fail.is_set():
+        if part.sha256 is None and not links_fail.is_set():
             try:
                 transport.send(call)
             except (ApiProblem, ConnectionFailed, UnexpectedAnswer):

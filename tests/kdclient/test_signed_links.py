@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from deploy.servers import S3Server
-from kdclient import ApiProblem, Potstill
+from kdclient import ApiProblem, Potstill, uploads
 from kdclient.downloads import download_all
 from kdclient.resources import Artifact
 from kdclient.transport import Call, Transport
@@ -109,6 +109,42 @@ def test_other_bytes_than_were_announced_are_refused(transport: Transport, path:
     with pytest.raises(ApiProblem) as refused:
         transport.send(Call("POST", f"v1/uploads/{upload['id']}/complete"))
     assert refused.value.code == "digest_mismatch"
+
+
+class TestDamagedPart:
+    """Of the right size, so that only the whole tells, when it is hashed."""
+
+    def test_file_that_was_rewritten_and_restored_meanwhile_arrives_as_it_is(
+        self, potstill: Potstill, path: Path
+    ) -> None:
+        data = path.read_bytes()
+        arrived: list[int] = []
+
+        def rewrite(num_bytes: int) -> None:
+            arrived.append(num_bytes)
+            if len(arrived) == 1:  # nothing has been sent yet
+                path.write_bytes(bytes(SIZE))
+            elif len(arrived) == 4:  # three parts have
+                path.write_bytes(data)
+
+        upload = potstill.upload(path, "checkpoint", on_bytes=rewrite)
+        assert (upload.status, upload.sha256) == ("stored", hashlib.sha256(data).hexdigest())
+        assert sum(arrived) == SIZE
+
+    @pytest.mark.parametrize("by_link", [True, False])
+    def test_same_file_again_mends_an_upload_that_was_left_damaged(
+        self, potstill: Potstill, transport: Transport, path: Path, *, by_link: bool
+    ) -> None:
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        source = uploads._Source(path, SIZE, sha256)
+        begun = uploads._begin(transport, source, purpose="checkpoint")
+        if by_link:
+            put(begun.parts[1].url, bytes(1000))
+        else:
+            route = f"v1/uploads/{begun.id}/parts/2"
+            transport.send(Call("PUT", route, content=lambda: [bytes(1000)]))
+        upload = potstill.upload(path, "checkpoint")
+        assert (upload.id, upload.status, upload.sha256) == (begun.id, "stored", sha256)
 
 
 def test_link_writes_its_own_part_and_nothing_else(transport: Transport, path: Path) -> None:

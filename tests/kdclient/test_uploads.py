@@ -10,6 +10,8 @@ import pytest
 from kdclient import ApiProblem, ConnectionFailed, Potstill, uploads
 from kdclient.transport import Transport
 from kdstore.db import SessionFactory, reading
+from kdstore.objects import ObjectStore
+from kdstore.settings import Settings
 from kdstore.tables import UploadPart
 from tests.kdclient.scripted_server import (
     ScriptedServer,
@@ -99,15 +101,32 @@ class TestAgainstTheService:
         assert (upload.id, upload.status) == (first, "stored")
         assert upload.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def test_file_that_changes_while_it_is_sent_is_refused(
+    def test_parts_that_storage_damaged_are_sent_again(
+        self, potstill: Potstill, path: Path, settings: Settings
+    ) -> None:
+        objects = ObjectStore.from_url(settings.objects)
+        first = _begin_and_leave(potstill._transport, path, parts=(1, 2))
+        [key, _] = objects.list_sizes(f"uploads/{first}")
+        objects.put_bytes(key, b"\0" * 1000)
+        arrived: list[int] = []
+        upload = potstill.upload(path, "checkpoint", on_bytes=arrived.append)
+        assert (upload.id, upload.status) == (first, "stored")
+        assert arrived[:3] == [2000, 500, -SIZE]
+        assert sum(arrived) == SIZE
+
+    def test_file_that_changes_while_it_is_sent_is_refused_and_not_sent_again(
         self, potstill: Potstill, path: Path
     ) -> None:
+        arrived: list[int] = []
+
         def change(num_bytes: int) -> None:
+            arrived.append(num_bytes)
             path.write_bytes(b"\0" * SIZE)
 
         with pytest.raises(ApiProblem) as caught:
             potstill.upload(path, "checkpoint", on_bytes=change)
         assert caught.value.code == "digest_mismatch"
+        assert sorted(arrived) == [0, 500, 1000, 1000]
 
 
 def _begin_and_leave(
