@@ -13,6 +13,10 @@ from kdcore.errors import IncompatibleInputs
 
 # Longer than any checkpoint takes to write: the others wait for rank 0.
 _TIMEOUT = timedelta(minutes=30)
+# Every group that was joined, until the process ends. Whoever lets go of one of gloo last, such as
+# DDP's reducer, waits for its threads and holds the interpreter's lock; one of them may need that
+# lock to let go of the last tensors that it has sent, and both wait for ever (torch 2.13).
+_LEFT: list[dist.ProcessGroup | None] = []
 
 
 @contextmanager
@@ -38,8 +42,10 @@ def joined(*, rank: int, size: int, store: Path, device: torch.device) -> Iterat
         world_size=size,
         timeout=_TIMEOUT,
     )
+    _LEFT.append(dist.group.WORLD)
     try:
         host_group = dist.new_group(backend="gloo", timeout=_TIMEOUT) if is_cuda else None
+        _LEFT.append(host_group)
         yield World(rank, size, host_group)
     finally:
         dist.destroy_process_group()

@@ -1,4 +1,9 @@
-"""Which device each rank has, and when there are too few."""
+"""Which device each rank has, when there are too few, and that leaving waits for nobody."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,3 +33,28 @@ def test_more_processes_than_gpus_are_refused() -> None:
 
 def test_cpu_has_room_for_all() -> None:
     check_devices("cpu", 16)
+
+
+LEAVING = """
+import sys
+from pathlib import Path
+import torch
+from kdcore.distributed import joined
+
+with joined(rank=0, size=1, store=Path(sys.argv[1]), device=torch.device("cpu")):
+    pass
+threads = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+print("pt_gloo_runloop" in threads)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="the threads are counted in /proc")
+def test_nobody_waits_for_the_threads_of_a_group_that_is_left(tmp_path: Path) -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", LEAVING, str(tmp_path / "store")],
+        env=os.environ | {"GLOO_SOCKET_IFNAME": "lo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert told.stdout == "True\n"
