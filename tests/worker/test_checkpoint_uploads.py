@@ -1,6 +1,7 @@
 """Checkpoints reach storage whole or not at all, the newest first, also through its bad hours."""
 
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -136,6 +137,13 @@ def test_lost_attempt_leaves_no_object(
     assert list(object_store.list_keys("jobs")) == []
 
 
+def _is_opening_a_file(uploads: CheckpointUploads) -> bool:
+    ident = uploads._thread.ident
+    assert ident is not None
+    frame = sys._current_frames().get(ident)
+    return frame is not None and frame.f_code.co_qualname == "CheckedFile.__init__"
+
+
 def test_upload_that_does_not_move_is_left_to_itself_and_what_it_stores_is_refused(
     uploads: CheckpointUploads,
     fence: jobs.Fence,
@@ -147,13 +155,14 @@ def test_upload_that_does_not_move_is_left_to_itself_and_what_it_stores_is_refus
     stuck = tmp_path / "stuck"
     os.mkfifo(stuck)  # nobody gets further who opens it, until it has a writer
     offer_file(uploads, stuck, 1)
+    wait_until(lambda: _is_opening_a_file(uploads))
     closing = threading.Thread(target=uploads.close, daemon=True)
     closing.start()
     closing.join(20.0)
     is_closed = not closing.is_alive()
     with transaction(session_factory) as session:
         jobs.release(session, fence)
-    stuck.open("wb").close()
+    os.close(os.open(stuck, os.O_RDWR))  # also lets go of one that nobody waits for
     uploads.close()
     assert is_closed
     assert book.checkpoints(fence.job_id) == []
