@@ -1,6 +1,7 @@
 """What each of two processes does in the tests of training together, all in one go."""
 
 import itertools
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,8 @@ def together(rank: int, folder: str) -> None:
             place.run(job_of(name, WORLD_SIZE), f"{name}-2")
         _stop_and_go_on(place)
         _diverge(place)
+    # As processes that train end: a thread of gloo may still need the interpreter, to let go.
+    os._exit(0)
 
 
 def images(num_images: int) -> torch.Tensor:
